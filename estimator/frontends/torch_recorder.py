@@ -1,0 +1,391 @@
+"""Record a torch module's forward pass as a `Graph`, without data.
+
+The module runs once, in eval mode, on meta tensors, under a dispatch mode. In inference mode torch leaves composite
+operators whole (``linear``, ``layer_norm``, ``scaled_dot_product_attention``, ``lstm`` …), so the record is at the
+level at which people count and runtimes fuse. Real tensors met on the way (buffers, constants made on the fly) are
+computed for real as long as they stay among themselves, which keeps ``.tolist()`` and data-dependent indexing of
+constants working; they turn into meta tensors where they meet the data.
+
+Shapes of pure operators are remembered by signature: torch's own meta kernels are nine tenths of the time otherwise.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch.nn.modules import module as module_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from estimator.errors import TraceError
+from estimator.frontends.aten import DTYPES, QUANTISED_DTYPES, OperatorPlan, plan_of, recorded_outputs
+from estimator.frontends.aten_call import Call
+from estimator.ir.graph import Graph, ModuleCall, ModuleSpec
+from estimator.ir.op import NoAttrs, Op, OpKind
+from estimator.ir.tensor import TensorRole, TensorSpec
+
+Tensor = torch.Tensor
+_NO_KWARGS: dict[str, Any] = {}
+_MEMO_LIMIT = 200_000
+_result_memo: dict[Any, tuple[tuple[Any, ...], ...] | tuple[Any, ...]] = {}
+"""Signature of a pure call → (shape, stride, dtype) of its result(s). A cache of a pure function."""
+
+
+def record_module(
+    module: torch.nn.Module,
+    example_inputs: Sequence[Any] = (),
+    *,
+    name: str,
+    example_kwargs: Mapping[str, Any] | None = None,
+    notes: tuple[str, ...] = (),
+) -> Graph:
+    """Run a module once and return what it did.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        On any device; its parameters are never read unless the inputs are real tensors.
+    example_inputs : sequence
+        Positional arguments of ``forward``. Meta tensors: nothing is computed. Real tensors: everything is, which
+        models with data-dependent shapes need.
+    example_kwargs : mapping, optional
+        Keyword arguments of ``forward``.
+
+    Returns
+    -------
+    Graph
+        In execution order, with the module tree and the module calls.
+
+    Raises
+    ------
+    TraceError
+        The module raised; the message carries the module path and the cause.
+    """
+    kwargs = dict(example_kwargs or {})
+    was_training = module.training
+    if was_training:
+        module.eval()
+    recorder = _Recorder(module, tuple(example_inputs), kwargs)
+    try:
+        with ExitStack() as stack:
+            stack.callback(module_hooks.register_module_forward_pre_hook(recorder.enter_module).remove)
+            after = module_hooks.register_module_forward_hook(recorder.leave_module, always_call=True)
+            stack.callback(after.remove)
+            stack.enter_context(torch.inference_mode())
+            stack.enter_context(recorder)
+            result = module(*example_inputs, **kwargs)
+    except TraceError:
+        raise
+    except Exception as error:
+        raise TraceError(
+            f"{name} could not be traced: {_first_line(error)}",
+            where=f"module {recorder.scope or '(root)'} of type {type(module).__name__}",
+            expected="inputs that the model's forward accepts",
+            hint="check --input-shape; a model with data-dependent shapes needs real tensors",
+        ) from error
+    finally:
+        if was_training:
+            module.train()
+    return recorder.finish(name, result, notes)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:300] if text else ''}"
+
+
+def flat_tensors(value: Any, depth: int = 0) -> Iterator[Tensor]:
+    """Tensors inside nested lists, mappings, dataclasses and caches, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from flat_tensors(item, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from flat_tensors(item, depth + 1)
+    elif depth < 8 and hasattr(value, "__dict__") and not isinstance(value, (torch.nn.Module, type)):
+        for item in vars(value).values():
+            yield from flat_tensors(item, depth + 1)
+
+
+class _Recorder(TorchDispatchMode):
+    """Collects ops while the module runs."""
+
+    def __init__(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        super().__init__()
+        self.tensors: dict[str, TensorSpec] = {}
+        self.ops: list[Op] = []
+        self.calls: list[ModuleCall] = []
+        self.scope = ""
+        self._scopes: list[str] = []
+        self._pending: list[tuple[str, tuple[str, ...]]] = []
+        self._name_of: dict[int, str] = {}
+        self._twin_of: dict[int, Tensor] = {}
+        self._kept: list[Tensor] = []  # ids stay valid only while their tensors live
+        self._counter: dict[str, int] = {}
+        self._path_of = {}
+        self._modules: list[ModuleSpec] = []
+        given = list(flat_tensors((args, kwargs)))
+        self._is_meta = all(t.is_meta for t in given)
+        self._register_modules(module)
+        self._inputs = self._register_inputs(module, args, kwargs)
+
+    # ---------------------------------------------------------------- registration
+    def _register_modules(self, root: torch.nn.Module) -> None:
+        for path, module in root.named_modules():
+            self._path_of[id(module)] = path
+            prefix = f"{path}." if path else ""
+            parameters = self._register_owned(prefix, module._parameters, TensorRole.PARAMETER)
+            buffers = self._register_owned(prefix, module._buffers, TensorRole.BUFFER)
+            cls = type(module)
+            self._modules.append(ModuleSpec(path, f"{cls.__module__}.{cls.__qualname__}", parameters, buffers))
+
+    def _register_owned(self, prefix: str, owned: Mapping[str, Tensor | None], role: TensorRole) -> tuple[str, ...]:
+        names = []
+        for key, tensor in owned.items():
+            if tensor is None:
+                continue
+            known = self._name_of.get(id(tensor))
+            if known is None:
+                known = self._add(prefix + key, tensor, role)
+                if self._is_meta and not tensor.is_meta and tensor.is_floating_point():
+                    self._make_twin(tensor)
+            names.append(known)
+        return tuple(names)
+
+    def _register_inputs(
+        self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[str, ...]:
+        try:
+            parameters = list(inspect.signature(module.forward).parameters)
+        except (TypeError, ValueError):
+            parameters = []
+        named = [(parameters[i] if i < len(parameters) else f"input_{i}", a) for i, a in enumerate(args)]
+        names = []
+        for key, value in (*named, *kwargs.items()):
+            tensors = list(flat_tensors(value))
+            for i, tensor in enumerate(tensors):
+                label = key if len(tensors) == 1 else f"{key}.{i}"
+                names.append(self._add(self._unused(label), tensor, TensorRole.INPUT))
+        return tuple(names)
+
+    def _unused(self, name: str) -> str:
+        while name in self.tensors:
+            name += "_"
+        return name
+
+    def _add(self, name: str, tensor: Tensor, role: TensorRole) -> str:
+        dtype = tensor.dtype
+        self.tensors[name] = TensorSpec(name, tuple(tensor.shape), DTYPES[dtype], role, dtype in QUANTISED_DTYPES)
+        self._name_of[id(tensor)] = name
+        self._kept.append(tensor)
+        return name
+
+    def _make_twin(self, tensor: Tensor) -> Tensor:
+        """Make the meta tensor that stands for a real one among meta tensors."""
+        twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+        self._twin_of[id(tensor)] = twin
+        self._name_of[id(twin)] = self._name(tensor)
+        self._kept.append(twin)
+        return twin
+
+    def _name(self, tensor: Tensor) -> str:
+        """Name of a tensor; one never seen before is a constant of the model's code."""
+        known = self._name_of.get(id(tensor))
+        if known is not None:
+            return known
+        count = self._counter["constant"] = self._counter.get("constant", -1) + 1
+        return self._add(self._unused(f"constant_{count}"), tensor, TensorRole.CONSTANT)
+
+    # ---------------------------------------------------------------- module hooks
+    def enter_module(self, module: torch.nn.Module, args: Any) -> None:
+        """Global forward-pre hook."""
+        path = self._path_of.get(id(module))
+        self._scopes.append(self.scope)
+        if path is not None:
+            self.scope = path
+        self._pending.append((self.scope if path is not None else "?", self._known(args)))
+
+    def leave_module(self, module: torch.nn.Module, args: Any, result: Any) -> None:
+        """Global forward hook."""
+        path, inputs = self._pending.pop()
+        self.scope = self._scopes.pop()
+        if path != "?":
+            self.calls.append(ModuleCall(path, inputs, self._known(result)))
+
+    def _known(self, value: Any) -> tuple[str, ...]:
+        names = self._name_of
+        if type(value) is tuple and len(value) == 1 and type(value[0]) is Tensor:
+            known = names.get(id(value[0]))
+            return (known,) if known is not None else ()
+        return tuple(names[id(t)] for t in flat_tensors(value) if id(t) in names)
+
+    # ---------------------------------------------------------------- operators
+    def __torch_dispatch__(
+        self, operator: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run one operator and record it."""
+        plan = plan_of(operator)
+        kwargs = kwargs or _NO_KWARGS
+        tensors = _tensors_of(args)
+        if kwargs:
+            tensors += _tensors_of(tuple(kwargs.values()))
+        if self._is_meta:
+            for tensor in tensors:
+                if not tensor.is_meta:
+                    args, kwargs, tensors = self._to_meta(args, kwargs, tensors)
+                    break
+        if plan.decomposes:
+            with self:
+                outcome = operator.decompose(*args, **kwargs)
+            if outcome is not NotImplemented:
+                return outcome
+        result = self._execute(operator, plan, args, kwargs, tensors)
+        if isinstance(result, Tensor):
+            outputs: tuple[Tensor, ...] = (result,)
+        elif isinstance(result, (tuple, list)):
+            outputs = tuple(t for t in result if isinstance(t, Tensor))
+        else:
+            outputs = ()
+        if not outputs:
+            return result
+        if result is (tensors[0] if tensors else None) and not plan.in_place:
+            if not plan.is_identity:
+                return result  # ``contiguous`` of the contiguous, ``to`` of the same type: nothing happened
+            result = torch.ops.aten.alias(result)
+            outputs = (result,)
+        self._record(plan, args, kwargs, tensors, outputs)
+        return result
+
+    def _execute(
+        self, operator: Any, plan: OperatorPlan, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]
+    ) -> Any:
+        """Result of an operator: by what is known, else by calling it."""
+        if not (self._is_meta and tensors and tensors[0].is_meta):
+            return operator(*args, **kwargs)
+        if plan.keeps_metadata:
+            return args[0]
+        if not plan.is_pure:
+            return operator(*args, **kwargs)
+        key = (operator, _signature(args), _signature(tuple(kwargs.items())) if kwargs else None)
+        known = _result_memo.get(key)
+        if known is not None:
+            return _materialise(known)
+        result = operator(*args, **kwargs)
+        form = _form_of(result)
+        if form is not None:
+            if len(_result_memo) >= _MEMO_LIMIT:
+                _result_memo.clear()
+            _result_memo[key] = form
+        return result
+
+    def _to_meta(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]
+    ) -> tuple[tuple[Any, ...], dict[str, Any], list[Tensor]]:
+        """Replace real tensors by meta twins: weights always, others where they meet meta tensors."""
+        twins = self._twin_of
+        mixed = any(t.is_meta or id(t) in twins for t in tensors)
+        if not mixed:
+            return args, kwargs, tensors
+
+        def swap(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                if value.is_meta:
+                    return value
+                return twins.get(id(value)) if id(value) in twins else self._make_twin(value)
+            if isinstance(value, (list, tuple)):
+                return type(value)(swap(v) for v in value)
+            return value
+
+        args = tuple(swap(a) for a in args)
+        kwargs = {k: swap(v) for k, v in kwargs.items()}
+        return args, kwargs, _tensors_of((*args, *kwargs.values()))
+
+    def _record(
+        self, plan: OperatorPlan, args: tuple[Any, ...], kwargs: dict[str, Any],
+        tensors: list[Tensor], outputs: tuple[Tensor, ...],
+    ) -> None:  # fmt: skip
+        aliased = bool(plan.may_view and tensors and torch._C._is_alias_of(tensors[0], outputs[0]))
+        call = Call(plan.name, plan.overload, plan.bind(args, kwargs), tensors, outputs, aliased)
+        try:
+            kind, read, attrs = plan.map(call)
+        except (IndexError, TypeError, ValueError, KeyError, AttributeError, StopIteration) as error:
+            raise TraceError(
+                f"{plan.source} was called in a form that is not understood",
+                where=f"module {self.scope or '(root)'}: {_first_line(error)}",
+            ) from error
+        inputs = tuple([self._name(t) for t in read])
+        base = plan.name + "_" if plan.in_place else plan.name
+        op_name = self._op_name(base)
+        outputs = recorded_outputs(kind, outputs)
+        if len(outputs) == 1:
+            names = (self._add(op_name, outputs[0], TensorRole.ACTIVATION),)
+        else:
+            names = tuple(self._add(f"{op_name}.{i}", t, TensorRole.ACTIVATION) for i, t in enumerate(outputs))
+        self.ops.append(Op(op_name, kind, inputs, names, attrs, self.scope, plan.source, plan.in_place))
+
+    def _op_name(self, base: str) -> str:
+        counter = self._counter
+        while True:
+            count = counter[base] = counter.get(base, -1) + 1
+            name = f"{base}_{count}" if count else base
+            if name not in self.tensors:
+                return name
+
+    # ---------------------------------------------------------------- result
+    def finish(self, name: str, result: Any, notes: tuple[str, ...]) -> Graph:
+        """Assemble the graph."""
+        outputs = tuple(dict.fromkeys(self._name(t) for t in flat_tensors(result)))
+        return Graph(
+            name=name,
+            tensors=self.tensors,
+            inputs=self._inputs,
+            outputs=outputs,
+            ops=tuple(self.ops),
+            modules=tuple(self._modules),
+            module_calls=tuple(self.calls),
+            notes=notes,
+            source_format="torch",
+        )
+
+
+def _tensors_of(args: tuple[Any, ...]) -> list[Tensor]:
+    found: list[Tensor] = []
+    for arg in args:
+        if isinstance(arg, Tensor):
+            found.append(arg)
+        elif isinstance(arg, (list, tuple)):
+            found += [a for a in arg if isinstance(a, Tensor)]
+    return found
+
+
+def _signature(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Hashable form of arguments: tensors by shape, stride and type."""
+    parts: list[Any] = []
+    for arg in args:
+        if isinstance(arg, Tensor):
+            parts.append((arg.shape, arg.stride(), arg.dtype))
+        elif isinstance(arg, (list, tuple)):
+            parts.append(_signature(tuple(arg)))
+        else:
+            parts.append((type(arg), arg))
+    return tuple(parts)
+
+
+def _form_of(result: Any) -> tuple[Any, ...] | None:
+    """Shape, stride and type of a result, or ``None`` if it is not made of dense tensors."""
+    if isinstance(result, Tensor):
+        return ("one", result.shape, result.stride(), result.dtype)
+    if isinstance(result, (tuple, list)) and all(isinstance(t, Tensor) for t in result):
+        return ("many", type(result), tuple((t.shape, t.stride(), t.dtype) for t in result))
+    return None
+
+
+def _materialise(form: tuple[Any, ...]) -> Any:
+    if form[0] == "one":
+        return torch.empty_strided(form[1], form[2], dtype=form[3], device="meta")
+    return form[1](torch.empty_strided(s, st, dtype=d, device="meta") for s, st, d in form[2])
