@@ -10,6 +10,7 @@
     │   ├── UnknownConventionError
     │   ├── UnknownModelError
     │   ├── BadOptionError
+    │   ├── RequestLimitError            larger than the service accepts
     │   └── UnsupportedCombinationError   device, runtime and precision do not go together
     ├── ModelError                        the network cannot be read or estimated
     │   ├── ModelFileError                unreadable, truncated, wrong format
@@ -24,7 +25,9 @@
     ├── CalibrationError                  a fit cannot be made from these records
     ├── OutputError                       a result could not be written
     └── ServiceError                      exit_code 3
-        └── ServiceUnreachableError
+        ├── ServiceUnreachableError
+        ├── ServiceDeniedError           the service refuses this token
+        └── ServiceTimeoutError          no answer before the deadline
 
 An error carries fields; its text is made in ``__str__``: what failed, where, what was expected,
 what to do next. The CLI prints it and exits with `exit_code`; `service/status.py` maps the same
@@ -34,6 +37,7 @@ classes to gRPC codes.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 
 
@@ -55,6 +59,11 @@ class EstimatorError(Exception):
         self.where = where
         self.expected = expected
         self.hint = hint
+
+    @classmethod
+    def reason(cls) -> str:
+        """Name of this kind of failure for machines: ``UnknownDeviceError`` is ``UNKNOWN_DEVICE``."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__.removesuffix("Error")).upper()
 
     def __str__(self) -> str:
         lines = [self.what]
@@ -129,6 +138,15 @@ class UnknownModelError(_UnknownNameError):
 
 class BadOptionError(UsageError):
     """An option's value is out of range or malformed."""
+
+
+class RequestLimitError(UsageError):
+    """A request is larger than the service accepts."""
+
+    def __init__(self, what: str, given: int, allowed: int) -> None:
+        super().__init__(f"{given:,} {what} in one request", expected=f"at most {allowed:,}", hint="send less at once")
+        self.given = given
+        self.allowed = allowed
 
 
 class UnsupportedCombinationError(UsageError):
@@ -206,3 +224,11 @@ class ServiceError(EstimatorError):
 
 class ServiceUnreachableError(ServiceError):
     """No service answers at this address."""
+
+
+class ServiceDeniedError(ServiceError):
+    """The service refuses the caller's token or certificate."""
+
+
+class ServiceTimeoutError(ServiceError):
+    """No answer came before the deadline."""
