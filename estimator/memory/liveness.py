@@ -115,20 +115,18 @@ def lifetimes(graph: Graph, plan: Schedule, model: ExecutorModel) -> tuple[Lifet
     step_count = max(1, len(plan.steps))
     owner = storage_of(graph)
     first: dict[str, int] = dict.fromkeys(graph.inputs, 0)
-    last: dict[str, int] = dict.fromkeys(graph.inputs, step_count - 1)
-    produced: dict[str, int] = {}
+    last: dict[str, int] = {}
     for index, ops in enumerate(plan.steps):
         for op in ops:
             for name in op.inputs:
                 last[owner.get(name, name)] = index
             for name in op.outputs:
                 storage = owner.get(name, name)
-                produced.setdefault(storage, index)
                 first.setdefault(storage, index)
                 last[storage] = index
-    kept = {owner.get(name, name) for name in graph.outputs}
-    last.update(dict.fromkeys(kept & first.keys(), step_count - 1))
-    escaped = _escaping(plan, owner) | kept | set(graph.inputs)
+    pinned = {owner.get(name, name) for name in graph.outputs} | set(graph.inputs)
+    last.update(dict.fromkeys(pinned & first.keys(), step_count - 1))
+    escaped = _escaping(plan, owner) | pinned
     if model.executor is Executor.EAGER:
         _hold_arguments(graph, plan, owner, last)
     if model.keeps_weight_casts:
@@ -140,7 +138,6 @@ def lifetimes(graph: Graph, plan: Schedule, model: ExecutorModel) -> tuple[Lifet
         if name in escaped and not tensors[name].is_weight
     }
     if model.reuses_inputs:
-        pinned = kept | set(graph.inputs)
         _reuse_inputs(plan, owner, alive, pinned)
     return tuple(alive.values())
 
