@@ -1,0 +1,39 @@
+"""``estimator-cli export-graph MODEL -o graph.json``: the model as the project's own graph."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from estimator.cli.options import LAYOUTS, ModelRequest, model_argument, model_options
+from estimator.cli.output import write_file, write_warnings
+
+
+@click.command()
+@model_argument
+@click.option(
+    "-o", "--output", required=True, metavar="graph.json", type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write, as a whole or not at all.",
+)  # fmt: skip
+@click.option("--layout", type=click.Choice(LAYOUTS), help="Memory layout of images; default nchw.")
+@model_options
+def export_graph(
+    model: str,
+    output: Path,
+    layout: str | None,
+    input_shapes: tuple[str, ...],
+    batch: int | None,
+    seq_len: int | None,
+) -> None:
+    """Write MODEL as graph.json: its operators and tensor shapes, no weights.
+
+    The file is a MODEL for every other command, and needs no framework to be read.
+    """
+    from estimator.ir.document import graph_to_json
+
+    graph = ModelRequest(model, input_shapes, batch, layout, seq_len).load()
+    write_file(output, json.dumps(graph_to_json(graph), indent=1, allow_nan=False) + "\n")
+    write_warnings(graph.notes)
+    click.echo(f"wrote {output}: {len(graph.ops)} operators, {len(graph.tensors)} tensors", err=True)

@@ -1,0 +1,138 @@
+"""Options that several verbs share, and the frozen requests they become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from estimator.engine import EstimateOptions
+    from estimator.ir.graph import Graph
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+LAYOUTS: Final = ("nchw", "nhwc")
+
+
+class OutputFormat(StrEnum):
+    """How a result is written on standard output."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    CSV = "csv"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """Which model, at which size.
+
+    Attributes
+    ----------
+    input_shapes : tuple of str
+        As typed: ``1x3x224x224`` or ``name=1x128``.
+    """
+
+    reference: str
+    input_shapes: tuple[str, ...] = ()
+    batch: int | None = None
+    layout: str | None = None
+    seq_len: int | None = None
+
+    def load(self) -> Graph:
+        """Read or trace the model."""
+        from estimator.frontends.select import load_graph
+
+        return load_graph(
+            self.reference,
+            input_shapes=self.input_shapes,
+            batch=self.batch,
+            layout=self.layout or LAYOUTS[0],
+            seq_len=self.seq_len,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRequest:
+    """How the model runs: everything of a request but the model and the device."""
+
+    runtime: str | None = None
+    precision: str | None = None
+    layout: str | None = None
+    strict: bool = False
+    source: str | None = None
+    calibrations: tuple[Path, ...] = ()
+
+    def options(self) -> EstimateOptions:
+        """Build the engine's options.
+
+        Raises
+        ------
+        UnknownPrecisionError
+            The precision is none of the known ones.
+        """
+        from estimator.dtypes import Precision
+        from estimator.engine import EstimateOptions
+
+        return EstimateOptions(
+            runtime=self.runtime,
+            precision=None if self.precision is None else Precision.parse(self.precision),
+            layout=self.layout,
+            strict=self.strict,
+            source=self.source,
+            calibrations=self.calibrations,
+        )
+
+
+def _stacked(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    def apply(command: Command) -> Command:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return apply
+
+
+model_argument = click.argument("model", metavar="MODEL")
+
+model_options = _stacked(
+    click.option(
+        "--input-shape", "input_shapes", metavar="[NAME=]1x3x224x224", multiple=True,
+        help="Shape of an input; repeat for several, with their names.",
+    ),
+    click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Rescale the leading dimension."),
+    click.option("--seq-len", type=click.IntRange(min=1), metavar="N", help="Tokens, for transformers: models."),
+)  # fmt: skip
+"""Options that size a model: ``input_shapes``, ``batch``, ``seq_len``."""
+
+target_options = _stacked(
+    click.option("--runtime", metavar="R", help="Runtime, e.g. torch-eager, tflite, qnn; default: the unit's own."),
+    click.option("--precision", metavar="P", help="fp32, tf32, fp16, bf16, amp-fp16, amp-bf16, int8, w8a16, w4a16."),
+    click.option("--layout", type=click.Choice(LAYOUTS), help="Memory layout of images; default nchw."),
+    click.option("--strict", is_flag=True, help="Fail when an operator has no cost rule."),
+    click.option(
+        "--calibration", "calibrations", metavar="FILE", multiple=True, type=click.Path(path_type=Path),
+        help="A calibration of your own, as `calibrate` writes it; repeatable.",
+    ),
+)  # fmt: skip
+"""Options that say how it runs: ``runtime``, ``precision``, ``layout``, ``strict``, ``calibrations``."""
+
+device_option = click.option(
+    "--device", required=True, metavar="ID[/UNIT]|FILE", help="Device, e.g. sd865, sd865/cpu, rtx4090, my-board.yaml."
+)
+
+format_option = click.option(
+    "--format",
+    "output_format",
+    type=click.Choice([f.value for f in OutputFormat]),
+    default=OutputFormat.TABLE.value,
+    show_default=True,
+    callback=lambda context, parameter, value: OutputFormat(value),
+    help="How to write the result.",
+)
+"""``output_format``, an `OutputFormat`."""
