@@ -41,7 +41,7 @@ class Ceiling:
     engine : str
         ``tensor`` (tensor core, matrix engine, HMX/HTA, systolic array) or ``vector`` (SIMD, CUDA cores).
     dtype : str
-        Input element type: fp64, fp32, tf32, fp16, bf16, fp8, int16, int8, int4.
+        Input element type: fp64, fp32, tf32, fp16, bf16, fp8, fp4, int16, int8, int4.
     accumulate : str or None
         Accumulator type where it changes the rate (GeForce halves fp16 with fp32 accumulate).
     flops_per_s : float
@@ -57,7 +57,10 @@ class Ceiling:
 
 @dataclass(frozen=True, slots=True)
 class MemoryLevel:
-    """One level, outermost (``dram``) first; then ``l3``, ``l2``, ``sram`` (VTCM, shared memory) ..."""
+    """One level, outermost (``dram``) first; then ``slc``, ``l3``, ``l2``, ``vtcm`` (Hexagon) or ``sram`` (other NPUs).
+
+    Sizes are of the whole unit: a cache per core counts once per core.
+    """
 
     level: str
     bandwidth_bytes_per_s: float | None
@@ -98,6 +101,10 @@ class Unit:
         What it holds under load, if published or measured; else None.
     max_clock_hz : float or None
         Highest clock the part may reach, where above the rated boost.
+    fp32_flops_per_cycle_per_core : float or None
+        Of a CPU core or SM, where published and the same for all; clusters have their own.
+    launch_overhead_s : float or None
+        Fixed host time per kernel, if published or measured.
     assumptions : tuple of str
         Values with basis assumed, as sentences: "launch overhead 8 µs: class prior".
     """
@@ -118,6 +125,8 @@ class Unit:
     clusters: tuple[CoreCluster, ...] = ()
     power_w: float | None = None
     assumptions: tuple[str, ...] = ()
+    fp32_flops_per_cycle_per_core: float | None = None
+    launch_overhead_s: float | None = None
 
     @property
     def default_runtime(self) -> RuntimeSupport:
@@ -160,10 +169,20 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a vendor says, kept apart from facts: ``15 TOPS (AI Engine, whole chip)``."""
+    """What a vendor says, kept apart from facts: ``15 TOPS (AI Engine, whole chip)``.
+
+    Attributes
+    ----------
+    ops_per_s : float or None
+        The figure, where the claim is one rate of int8 operations.
+    unit : str or None
+        The unit for which it is usually read.
+    """
 
     text: str
     source: str
+    ops_per_s: float | None = None
+    unit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,5 +212,6 @@ class Device:
     power_w: float | None
     claims: tuple[Claim, ...] = ()
     values: tuple[SourcedValue, ...] = field(default=(), repr=False)
+    host_link_bytes_per_s: float | None = None
     extends: str | None = None
     """Id of the device this variant was derived from; its calibrations apply as family."""
