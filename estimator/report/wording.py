@@ -27,8 +27,10 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def percent(fraction: float) -> str:
-    """``0.8 %``, ``34 %``: a whole number above ten, one decimal below."""
+    """Print a fraction as ``34 %``, ``0.8 %`` below ten, ``< 0.1 %`` where that would be nought."""
     value = 100 * fraction
+    if 0 < value < 0.05:
+        return "< 0.1 %"
     if value >= 1000:
         return f"{significant(value)} %"
     return f"{value:.0f} %" if value >= 9.95 or value == 0 else f"{value:.1f} %"

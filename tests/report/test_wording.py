@@ -30,7 +30,16 @@ def test_milliseconds_are_a_thousandth():
 
 @pytest.mark.parametrize(
     ("fraction", "text"),
-    [(0, "0 %"), (0.008, "0.8 %"), (0.0994, "9.9 %"), (0.0996, "10 %"), (0.344, "34 %"), (1, "100 %"), (20, "2000 %")],
+    [
+        (0, "0 %"),
+        (1e-5, "< 0.1 %"),
+        (0.008, "0.8 %"),
+        (0.0994, "9.9 %"),
+        (0.0996, "10 %"),
+        (0.344, "34 %"),
+        (1, "100 %"),
+        (20, "2000 %"),
+    ],
 )
 def test_a_fraction_is_a_per_cent_of_sensible_precision(fraction: float, text: str):
     assert percent(fraction) == text

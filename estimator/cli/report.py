@@ -1,0 +1,66 @@
+"""``estimator-cli report MODEL --device D -o report.html``: a page to send around."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from estimator.cli.options import (
+    ModelRequest,
+    TargetRequest,
+    device_option,
+    model_argument,
+    model_options,
+    target_options,
+)
+from estimator.cli.output import write_file, write_warnings
+
+
+@click.command()
+@model_argument
+@device_option
+@click.option(
+    "-o", "--output", required=True, metavar="report.html", type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write, as a whole or not at all.",
+)  # fmt: skip
+@target_options
+@model_options
+def report(
+    model: str,
+    device: str,
+    output: Path,
+    runtime: str | None,
+    precision: str | None,
+    layout: str | None,
+    strict: bool,
+    calibrations: tuple[Path, ...],
+    input_shapes: tuple[str, ...],
+    batch: int | None,
+    seq_len: int | None,
+) -> None:
+    """Write a self-contained HTML page on MODEL: roofline plot, kernels, memory over time.
+
+    The page holds no script and loads nothing; it opens anywhere.
+    """
+    from estimator.catalogue.loader import load_device
+    from estimator.dtypes import Precision
+    from estimator.engine import estimate as estimate_graph
+    from estimator.lowering.precision import apply_precision
+    from estimator.memory.peak import plan_memory
+    from estimator.report.html_page import html_report
+
+    options = TargetRequest(runtime, precision, layout, strict, calibrations=calibrations).options()
+    target, unit = load_device(device)
+    graph = ModelRequest(model, input_shapes, batch, layout, seq_len).load()
+    made = estimate_graph(graph, target, unit, options)
+    plan = plan_memory(
+        apply_precision(graph, Precision(made.precision)),
+        fused=[kernel.ops for kernel in made.kernels],
+        runtime=made.runtime,
+        unit_kind=unit.kind,
+        layout=made.layout,
+    )
+    write_file(output, html_report(made, plan.timeline))
+    write_warnings(made.warnings)
+    click.echo(f"wrote {output}", err=True)
