@@ -1,0 +1,166 @@
+"""Collect tensors and ops of a model file and freeze them into a validated `Graph`.
+
+All file front-ends end here, so that naming, notes, unread weights and parameter counting are decided once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from estimator.dtypes import DType
+from estimator.ir.graph import Graph
+from estimator.ir.op import Attrs, NoAttrs, Op, OpKind
+from estimator.ir.tensor import Shape, TensorRole, TensorSpec
+from estimator.ir.validate import validate
+
+NO_ATTRS: Final = NoAttrs()
+
+
+@dataclass(slots=True)
+class GraphBuilder:
+    """A graph under construction.
+
+    Attributes
+    ----------
+    derived_from : dict of str to tuple of str
+        Weights made from other weights at load time (a transposed or dequantised copy) and their sources.
+    orders : dict of str to tuple of int
+        Axis order of each transposing op, by op name; `rebatch` follows the batch axis with it.
+    """
+
+    tensors: dict[str, TensorSpec] = field(default_factory=dict)
+    ops: list[Op] = field(default_factory=list)
+    derived_from: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    orders: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    _notes: dict[str, None] = field(default_factory=dict)
+    _op_names: dict[str, int] = field(default_factory=dict)
+
+    def note(self, text: str) -> None:
+        """Record what was assumed or could not be seen; said once however often it happens."""
+        self._notes.setdefault(text)
+
+    def add_tensor(
+        self,
+        name: str,
+        shape: Iterable[int],
+        dtype: DType,
+        role: TensorRole = TensorRole.ACTIVATION,
+        quantised: bool = False,
+    ) -> TensorSpec:
+        """Declare a tensor; a second declaration of a name replaces the first."""
+        spec = TensorSpec(name, tuple(shape), dtype, role, quantised)
+        self.tensors[name] = spec
+        return spec
+
+    def set_role(self, name: str, role: TensorRole) -> None:
+        """Change what a weight counts as; activations and inputs keep their role."""
+        spec = self.tensors[name]
+        if spec.is_weight and spec.role is not role:
+            self.tensors[name] = replace(spec, role=role)
+
+    def unique_tensor(self, stem: str) -> str:
+        """Return a tensor name that is not taken, `stem` itself where possible."""
+        name, count = stem, 1
+        while name in self.tensors:
+            count += 1
+            name = f"{stem}.{count}"
+        return name
+
+    def unique_op(self, stem: str) -> str:
+        """Return an op name that is not taken, `stem` itself where possible."""
+        count = self._op_names.get(stem, 0)
+        self._op_names[stem] = count + 1
+        return stem if count == 0 else self.unique_op(f"{stem}.{count + 1}")
+
+    def emit(
+        self,
+        kind: OpKind,
+        inputs: Iterable[str],
+        outputs: Iterable[str],
+        attrs: Attrs = NO_ATTRS,
+        *,
+        name: str,
+        source: str,
+        scope: str = "",
+    ) -> Op:
+        """Append an op; its outputs must have been declared."""
+        op = Op(self.unique_op(name), kind, tuple(inputs), tuple(outputs), attrs, scope, source)
+        self.ops.append(op)
+        return op
+
+    def shape_of(self, name: str) -> Shape:
+        """Extents of a declared tensor."""
+        return self.tensors[name].shape
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[list[str]]:
+        """Build something for its shapes only: afterwards the graph is as before.
+
+        Yields
+        ------
+        list of str
+            Filled on leaving with the weights that the dropped ops read; these stay declared, so that they count.
+        """
+        kept_ops, kept_tensors = len(self.ops), dict(self.tensors)
+        kept_derived, kept_names = dict(self.derived_from), dict(self._op_names)
+        weights_read: list[str] = []
+        try:
+            yield weights_read
+        finally:
+            read = dict.fromkeys(name for op in self.ops[kept_ops:] for name in op.inputs)
+            weights = {n: self.tensors[n] for n in read if n in self.tensors and self.tensors[n].is_weight}
+            weights_read.extend(weights)
+            self.derived_from = kept_derived | {n: d for n, d in self.derived_from.items() if n in weights}
+            self.tensors = kept_tensors | weights
+            self._op_names = kept_names
+            del self.ops[kept_ops:]
+
+    def freeze(self, name: str, inputs: Iterable[str], outputs: Iterable[str], source_format: str) -> Graph:
+        """Drop what nothing reads, settle roles and validate.
+
+        A weight and a copy derived from it are one parameter: where both are read, the copy becomes a buffer.
+
+        Raises
+        ------
+        GraphError
+            An op reads a tensor that nothing makes, or another invariant is broken.
+        """
+        inputs, outputs = tuple(inputs), tuple(outputs)
+        read = {t for op in self.ops for t in op.inputs} | set(outputs)
+        written = {t for op in self.ops for t in op.outputs} | set(inputs)
+        kept = {t: spec for t, spec in self.tensors.items() if t in read or t in written}
+        sources_seen: set[str] = {t for t in read if t not in self.derived_from}
+        for derived, sources in self.derived_from.items():
+            if derived not in kept or kept[derived].role is not TensorRole.PARAMETER:
+                continue
+            roots = self._roots(sources)
+            if roots & sources_seen:
+                kept[derived] = replace(kept[derived], role=TensorRole.BUFFER)
+            sources_seen |= roots
+        return validate(
+            Graph(
+                name=name,
+                tensors=kept,
+                inputs=inputs,
+                outputs=outputs,
+                ops=tuple(self.ops),
+                notes=tuple(self._notes),
+                source_format=source_format,
+            )
+        )
+
+    def _roots(self, names: Iterable[str]) -> set[str]:
+        """Find the stored weights that derived ones come from."""
+        roots: set[str] = set()
+        pending = [*names]
+        while pending:
+            current = pending.pop()
+            sources = self.derived_from.get(current)
+            if sources is None or current in sources:
+                roots.add(current)
+            else:
+                pending.extend(sources)
+        return {root for root in roots if root in self.tensors and self.tensors[root].role is TensorRole.PARAMETER}
