@@ -58,6 +58,22 @@ def load_onnx(path: str | Path, *, input_shapes: Mapping[str, Shape] = _NO_SHAPE
     return _import(_read(memoryview(mapped), path), path, input_shapes, batch)
 
 
+def parse_onnx(
+    data: bytes, *, name: str, input_shapes: Mapping[str, Shape] = _NO_SHAPES, batch: int | None = None
+) -> Graph:
+    """Read an ONNX model from bytes; else as `load_onnx`. Never touches the file system.
+
+    Parameters
+    ----------
+    data : bytes
+        A serialised ModelProto.
+    name : str
+        The graph's name, also in messages.
+    """
+    path = Path(name.replace("/", "_") + ".onnx")
+    return _import(_read(memoryview(data), path), path, input_shapes, batch)
+
+
 def _read(view: memoryview, path: Path) -> WireModel:
     try:
         model = read_model(view)
