@@ -84,3 +84,8 @@ def weightless() -> Iterator[None]:
 
 def _keep(tensor: torch.Tensor, *_args: Any, **_kwargs: Any) -> torch.Tensor:
     return tensor
+
+
+def parameter_bytes(module: torch.nn.Module) -> int:
+    """Bytes that a module's weights would take if they were real."""
+    return sum(p.numel() * p.element_size() for p in module.parameters())

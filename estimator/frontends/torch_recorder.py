@@ -29,7 +29,7 @@ from estimator.ir.tensor import TensorRole, TensorSpec
 
 Tensor = torch.Tensor
 _NO_KWARGS: dict[str, Any] = {}
-_MEMO_LIMIT = 200_000
+_MEMO_LIMIT = 20_000
 _result_memo: dict[Any, tuple[tuple[Any, ...], ...] | tuple[Any, ...]] = {}
 """Signature of a pure call → (shape, stride, dtype) of its result(s). A cache of a pure function."""
 
@@ -64,6 +64,19 @@ def record_module(
     TraceError
         The module raised; the message carries the module path and the cause.
     """
+    graph, _ = run_recorded(module, example_inputs, name=name, example_kwargs=example_kwargs, notes=notes)
+    return graph
+
+
+def run_recorded(
+    module: torch.nn.Module,
+    example_inputs: Sequence[Any] = (),
+    *,
+    name: str,
+    example_kwargs: Mapping[str, Any] | None = None,
+    notes: tuple[str, ...] = (),
+) -> tuple[Graph, Any]:
+    """Do what `record_module` does, and hand out what ``forward`` returned as well."""
     kwargs = dict(example_kwargs or {})
     was_training = module.training
     if was_training:
@@ -89,7 +102,7 @@ def record_module(
     finally:
         if was_training:
             module.train()
-    return recorder.finish(name, result, notes)
+    return recorder.finish(name, result, notes), result
 
 
 def _first_line(error: BaseException) -> str:
@@ -127,7 +140,7 @@ class _Recorder(TorchDispatchMode):
         self._twin_of: dict[int, Tensor] = {}
         self._kept: list[Tensor] = []  # ids stay valid only while their tensors live
         self._counter: dict[str, int] = {}
-        self._path_of = {}
+        self._path_of: dict[int, str] = {}
         self._modules: list[ModuleSpec] = []
         given = list(flat_tensors((args, kwargs)))
         self._is_meta = all(t.is_meta for t in given)
