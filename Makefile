@@ -90,7 +90,8 @@ accuracy-check: setup  ## fail when accuracy got worse than the committed refere
 	$(BIN)/python -m benchmarks.accuracy --check
 
 build: setup  ## build sdist and wheel, install the wheel clean, run it
-	$(BIN)/python -m build --quiet --no-isolation
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation >/dev/null
 	$(BIN)/python -m tests.packaging.wheel_smoke dist/*.whl
 
 ci: lint type arch proto-check devices test build  ## what CI runs
