@@ -56,7 +56,8 @@ _VARIADIC: dict[str, tuple[str, Callable[[Array, Array], Array]]] = {
 
 @rule(*_ACTIVATIONS)
 def _activation(node: Node) -> None:
-    node.emit(OpKind.ACTIVATION, node.input(0).shape, FunctionAttrs(_ACTIVATIONS[node.op_type]))
+    value = node.compute(lambda a: np.maximum(a, 0), 0) if node.op_type == "Relu" else None
+    node.emit(OpKind.ACTIVATION, node.input(0).shape, FunctionAttrs(_ACTIVATIONS[node.op_type]), value=value)
 
 
 @rule("Gelu")
@@ -102,7 +103,8 @@ def _unary(node: Node) -> None:
 
 @rule("Erf", "IsNaN", "IsInf", "Bernoulli")
 def _other_unary(node: Node) -> None:
-    dtype = DType.BOOL if node.op_type.startswith("Is") else None
+    code = node.int_attr("dtype", 0)
+    dtype = DType.BOOL if node.op_type.startswith("Is") else ELEMENT_TYPES[code].dtype if code else None
     node.emit(OpKind.UNARY, node.input(0).shape, FunctionAttrs(node.op_type.lower()), dtype=dtype)
 
 
@@ -110,7 +112,8 @@ def _other_unary(node: Node) -> None:
 def _binary(node: Node) -> None:
     function, compute = _BINARY[node.op_type]
     shape = broadcast(node.input(0).shape, _aligned(node))
-    node.emit(OpKind.BINARY, shape, FunctionAttrs(function), value=node.compute(compute, 0, 1))
+    dtype = node.input(0).dtype if node.op_type == "Pow" else None
+    node.emit(OpKind.BINARY, shape, FunctionAttrs(function), dtype=dtype, value=node.compute(compute, 0, 1))
 
 
 def _aligned(node: Node) -> tuple[int, ...]:

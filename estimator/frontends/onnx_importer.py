@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimator.dtypes import DType
-from estimator.errors import EstimatorError, ModelFileError
+from estimator.errors import EstimatorError, MissingShapeError, ModelFileError
 from estimator.frontends.graph_builder import NO_ATTRS, GraphBuilder
 from estimator.frontends.onnx_schema import (
     ELEMENT_TYPES,
@@ -59,6 +59,10 @@ def rule(*op_types: str, domain: str = "") -> Callable[[Rule], Rule]:
 
 class NodeProblem(ValueError):
     """An operator contradicts the ONNX specification; becomes a `ModelFileError` that names it."""
+
+
+class DataDependentShape(ValueError):
+    """An extent is computed from data; becomes a `MissingShapeError` that names the operator."""
 
 
 @dataclass(slots=True)
@@ -120,6 +124,11 @@ class OnnxImporter:
                 node.emit_unknown(f"no rule for {wire.domain or 'ai.onnx'}:{wire.op_type}")
         except EstimatorError:
             raise
+        except DataDependentShape as error:
+            raise MissingShapeError(
+                f"the output shape of operator {node.name!r} ({wire.op_type}) is unknown: {error}",
+                hint="export the model with fixed shapes, or simplify it (constant folding) first",
+            ) from error
         except (ValueError, IndexError, KeyError, TypeError, ArithmeticError, MemoryError, AttributeError) as error:
             shapes = ", ".join(
                 f"{spec.name}{list(spec.shape)}" for i in range(len(wire.inputs)) if (spec := node.optional(i))
@@ -243,7 +252,7 @@ class Node:
         """Values of an integer input that a shape depends on."""
         values = self.value(index)
         if values is None:
-            raise NodeProblem(f"its {what} is computed from data, so its output shape is unknown")
+            raise DataDependentShape(f"its {what} depends on input data")
         return tuple(int(v) for v in values.reshape(-1))
 
     def integers(self, index: int, attribute: str, what: str) -> tuple[int, ...] | None:

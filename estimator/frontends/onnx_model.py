@@ -107,11 +107,18 @@ def _import(model: WireModel, path: Path, input_shapes: Mapping[str, Shape], bat
         builder.add_tensor(value.name, bound.shapes[value.name], dtype, TensorRole.INPUT)
         frame.bound[value.name] = value.name
     importer.import_graph(model.graph, frame)
-    outputs = [found for value in model.graph.outputs if (found := frame.find(value.name)) in builder.tensors]
-    if len(outputs) != len(model.graph.outputs):
-        missing = next(v.name for v in model.graph.outputs if frame.find(v.name) not in builder.tensors)
-        raise ModelFileError(f"graph output {missing!r} is made by no operator", where=str(path))
+    outputs = [name for value in model.graph.outputs for name in _output_tensors(importer, frame, value.name, path)]
     graph = builder.freeze(path.stem, [v.name for v in inputs], outputs, "onnx")
     if batch is None or bound.batch_applied:
         return graph
     return rebatch(graph, batch, builder.orders)
+
+
+def _output_tensors(importer: OnnxImporter, frame: Frame, local: str, path: Path) -> tuple[str, ...]:
+    """Tensors behind a graph output; a sequence is its parts."""
+    found = frame.find(local)
+    if found in importer.sequences:
+        return importer.sequences[found]
+    if found is None or found not in importer.builder.tensors:
+        raise ModelFileError(f"graph output {local!r} is made by no operator", where=str(path))
+    return (found,)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimator.dtypes import DType
-from estimator.frontends.onnx_importer import Node, NodeProblem, rule
+from estimator.frontends.onnx_importer import DataDependentShape, Node, NodeProblem, rule
 from estimator.frontends.onnx_schema import ELEMENT_TYPES, MAX_VALUE_COUNT, WireTensor
 from estimator.frontends.shape_arithmetic import (
     axis_of,
@@ -311,7 +311,7 @@ def _constant_of_shape(node: Node) -> None:
 def _range(node: Node) -> None:
     parts = [node.value(i) for i in range(3)]
     if any(p is None for p in parts):
-        raise NodeProblem("its bounds are computed from data, so its output shape is unknown")
+        raise DataDependentShape("its bounds depend on input data")
     start, limit, delta = (float(p.reshape(-1)[0]) for p in parts if p is not None)
     count = max(0, math.ceil((limit - start) / delta))
     dtype = node.input(0).dtype

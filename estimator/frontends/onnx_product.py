@@ -191,10 +191,11 @@ def _einsum(node: Node) -> None:
 @rule("Attention")
 def _attention(node: Node) -> None:
     """Opset 23: q, k, v, (mask), (past_key), (past_value); 4-D, or 3-D with head counts in attributes."""
+    whole = len(node.input(0).shape) == 4
     q, k, v = (_as_heads(node, i, h) for i, h in enumerate(("q_num_heads", "kv_num_heads", "kv_num_heads")))
     past = node.optional(4)
     n = k[2] + (past.shape[2] if past else 0)
-    shape: Shape = (*q[:3], v[3]) if len(node.input(0).shape) == 4 else (q[0], q[2], q[1] * v[3])
+    shape: Shape = (*q[:3], v[3]) if whole else (q[0], q[2], q[1] * v[3])
     attrs = AttentionAttrs(bool(node.int_attr("is_causal", 0)), q[1] != k[1])
     dtype = node.input(0).dtype
     present_k, present_v = (k[0], k[1], n, k[3]), (v[0], v[1], n, v[3])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimator.dtypes import DType
-from estimator.frontends.onnx_importer import Node, NodeProblem, rule
+from estimator.frontends.onnx_importer import DataDependentShape, Node, NodeProblem, rule
 from estimator.frontends.onnx_product import window_padding
 from estimator.frontends.shape_arithmetic import axes_of, axis_of, reduced_shape
 from estimator.ir.op import (
@@ -215,7 +215,7 @@ def _resized_shape(node: Node, shape: Shape) -> Shape:
 def _floats(node: Node, index: int) -> list[float]:
     values = node.value(index)
     if values is None:
-        raise NodeProblem("its scales are computed from data, so its output shape is unknown")
+        raise DataDependentShape("its scales depend on input data")
     return [float(v) for v in values.astype(np.float64).reshape(-1)]
 
 
@@ -278,8 +278,11 @@ def _dft(node: Node) -> None:
     axis = axis_of(default if axis_values is None else int(axis_values.reshape(-1)[0]), len(x.shape))
     length = node.value(1)
     size = x.shape[axis] if length is None else int(length.reshape(-1)[0])
-    kept = size // 2 + 1 if node.int_attr("onesided", 0) else size
-    shape = (*(kept if i == axis else n for i, n in enumerate(x.shape[:-1])), 2)
+    onesided, inverse = bool(node.int_attr("onesided", 0)), bool(node.int_attr("inverse", 0))
+    if onesided and inverse and length is None:
+        size = 2 * (size - 1)
+    kept = size // 2 + 1 if onesided and not inverse else size
+    shape = (*(kept if i == axis else n for i, n in enumerate(x.shape[:-1])), 1 if onesided and inverse else 2)
     node.emit(OpKind.FFT, shape, FunctionAttrs("fft"), inputs=(0,))
 
 
