@@ -64,7 +64,7 @@ class UnitSummary(_message.Message):
     def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[UnitKind, str]] = ..., runtimes: _Optional[_Iterable[_Union[RuntimeSupport, _Mapping]]] = ...) -> None: ...
 
 class Device(_message.Message):
-    __slots__ = ("id", "display_name", "vendor", "aliases", "units", "default_unit", "release_year", "memory_capacity_bytes", "app_memory_bytes", "power_w", "claims", "values", "extends")
+    __slots__ = ("id", "display_name", "vendor", "aliases", "units", "default_unit", "release_year", "memory_capacity_bytes", "app_memory_bytes", "power_w", "claims", "values", "extends", "host_link_bytes_per_s")
     ID_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     VENDOR_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +78,7 @@ class Device(_message.Message):
     CLAIMS_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
     EXTENDS_FIELD_NUMBER: _ClassVar[int]
+    HOST_LINK_BYTES_PER_S_FIELD_NUMBER: _ClassVar[int]
     id: str
     display_name: str
     vendor: str
@@ -91,10 +92,11 @@ class Device(_message.Message):
     claims: _containers.RepeatedCompositeFieldContainer[Claim]
     values: _containers.RepeatedCompositeFieldContainer[SourcedValue]
     extends: str
-    def __init__(self, id: _Optional[str] = ..., display_name: _Optional[str] = ..., vendor: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., units: _Optional[_Iterable[_Union[Unit, _Mapping]]] = ..., default_unit: _Optional[str] = ..., release_year: _Optional[int] = ..., memory_capacity_bytes: _Optional[int] = ..., app_memory_bytes: _Optional[int] = ..., power_w: _Optional[float] = ..., claims: _Optional[_Iterable[_Union[Claim, _Mapping]]] = ..., values: _Optional[_Iterable[_Union[SourcedValue, _Mapping]]] = ..., extends: _Optional[str] = ...) -> None: ...
+    host_link_bytes_per_s: float
+    def __init__(self, id: _Optional[str] = ..., display_name: _Optional[str] = ..., vendor: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., units: _Optional[_Iterable[_Union[Unit, _Mapping]]] = ..., default_unit: _Optional[str] = ..., release_year: _Optional[int] = ..., memory_capacity_bytes: _Optional[int] = ..., app_memory_bytes: _Optional[int] = ..., power_w: _Optional[float] = ..., claims: _Optional[_Iterable[_Union[Claim, _Mapping]]] = ..., values: _Optional[_Iterable[_Union[SourcedValue, _Mapping]]] = ..., extends: _Optional[str] = ..., host_link_bytes_per_s: _Optional[float] = ...) -> None: ...
 
 class Unit(_message.Message):
-    __slots__ = ("name", "kind", "display_name", "architecture", "ceilings", "memory", "runtimes", "core_count", "base_clock_hz", "boost_clock_hz", "sustained_clock_hz", "max_clock_hz", "vector_bits", "clusters", "power_w", "assumptions")
+    __slots__ = ("name", "kind", "display_name", "architecture", "ceilings", "memory", "runtimes", "core_count", "base_clock_hz", "boost_clock_hz", "sustained_clock_hz", "max_clock_hz", "vector_bits", "clusters", "power_w", "assumptions", "fp32_flops_per_cycle_per_core", "launch_overhead_s")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +113,8 @@ class Unit(_message.Message):
     CLUSTERS_FIELD_NUMBER: _ClassVar[int]
     POWER_W_FIELD_NUMBER: _ClassVar[int]
     ASSUMPTIONS_FIELD_NUMBER: _ClassVar[int]
+    FP32_FLOPS_PER_CYCLE_PER_CORE_FIELD_NUMBER: _ClassVar[int]
+    LAUNCH_OVERHEAD_S_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: UnitKind
     display_name: str
@@ -127,7 +131,9 @@ class Unit(_message.Message):
     clusters: _containers.RepeatedCompositeFieldContainer[CoreCluster]
     power_w: float
     assumptions: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[UnitKind, str]] = ..., display_name: _Optional[str] = ..., architecture: _Optional[str] = ..., ceilings: _Optional[_Iterable[_Union[Ceiling, _Mapping]]] = ..., memory: _Optional[_Iterable[_Union[MemoryLevel, _Mapping]]] = ..., runtimes: _Optional[_Iterable[_Union[RuntimeSupport, _Mapping]]] = ..., core_count: _Optional[int] = ..., base_clock_hz: _Optional[float] = ..., boost_clock_hz: _Optional[float] = ..., sustained_clock_hz: _Optional[float] = ..., max_clock_hz: _Optional[float] = ..., vector_bits: _Optional[int] = ..., clusters: _Optional[_Iterable[_Union[CoreCluster, _Mapping]]] = ..., power_w: _Optional[float] = ..., assumptions: _Optional[_Iterable[str]] = ...) -> None: ...
+    fp32_flops_per_cycle_per_core: float
+    launch_overhead_s: float
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[UnitKind, str]] = ..., display_name: _Optional[str] = ..., architecture: _Optional[str] = ..., ceilings: _Optional[_Iterable[_Union[Ceiling, _Mapping]]] = ..., memory: _Optional[_Iterable[_Union[MemoryLevel, _Mapping]]] = ..., runtimes: _Optional[_Iterable[_Union[RuntimeSupport, _Mapping]]] = ..., core_count: _Optional[int] = ..., base_clock_hz: _Optional[float] = ..., boost_clock_hz: _Optional[float] = ..., sustained_clock_hz: _Optional[float] = ..., max_clock_hz: _Optional[float] = ..., vector_bits: _Optional[int] = ..., clusters: _Optional[_Iterable[_Union[CoreCluster, _Mapping]]] = ..., power_w: _Optional[float] = ..., assumptions: _Optional[_Iterable[str]] = ..., fp32_flops_per_cycle_per_core: _Optional[float] = ..., launch_overhead_s: _Optional[float] = ...) -> None: ...
 
 class Ceiling(_message.Message):
     __slots__ = ("engine", "dtype", "accumulate", "flops_per_s", "basis")
@@ -178,12 +184,16 @@ class RuntimeSupport(_message.Message):
     def __init__(self, name: _Optional[str] = ..., precisions: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Claim(_message.Message):
-    __slots__ = ("text", "source")
+    __slots__ = ("text", "source", "ops_per_s", "unit")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    OPS_PER_S_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
     text: str
     source: str
-    def __init__(self, text: _Optional[str] = ..., source: _Optional[str] = ...) -> None: ...
+    ops_per_s: float
+    unit: str
+    def __init__(self, text: _Optional[str] = ..., source: _Optional[str] = ..., ops_per_s: _Optional[float] = ..., unit: _Optional[str] = ...) -> None: ...
 
 class SourcedValue(_message.Message):
     __slots__ = ("path", "value", "basis", "source", "where")

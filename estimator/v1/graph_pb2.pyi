@@ -149,14 +149,16 @@ OP_KIND_CONTROL: OpKind
 OP_KIND_UNKNOWN: OpKind
 
 class TensorType(_message.Message):
-    __slots__ = ("shape", "element_type", "quantised")
+    __slots__ = ("shape", "element_type", "quantised", "strides")
     SHAPE_FIELD_NUMBER: _ClassVar[int]
     ELEMENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     QUANTISED_FIELD_NUMBER: _ClassVar[int]
+    STRIDES_FIELD_NUMBER: _ClassVar[int]
     shape: _containers.RepeatedScalarFieldContainer[int]
     element_type: ElementType
     quantised: bool
-    def __init__(self, shape: _Optional[_Iterable[int]] = ..., element_type: _Optional[_Union[ElementType, str]] = ..., quantised: _Optional[bool] = ...) -> None: ...
+    strides: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, shape: _Optional[_Iterable[int]] = ..., element_type: _Optional[_Union[ElementType, str]] = ..., quantised: _Optional[bool] = ..., strides: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Tensor(_message.Message):
     __slots__ = ("name", "type", "role")
@@ -225,20 +227,22 @@ class OpAttrs(_message.Message):
     def __init__(self, conv: _Optional[_Union[ConvAttrs, _Mapping]] = ..., matmul: _Optional[_Union[MatmulAttrs, _Mapping]] = ..., einsum: _Optional[_Union[EinsumAttrs, _Mapping]] = ..., attention: _Optional[_Union[AttentionAttrs, _Mapping]] = ..., rnn: _Optional[_Union[RnnAttrs, _Mapping]] = ..., norm: _Optional[_Union[NormAttrs, _Mapping]] = ..., function: _Optional[_Union[FunctionAttrs, _Mapping]] = ..., softmax: _Optional[_Union[SoftmaxAttrs, _Mapping]] = ..., reduce: _Optional[_Union[ReduceAttrs, _Mapping]] = ..., pool: _Optional[_Union[PoolAttrs, _Mapping]] = ..., adaptive_pool: _Optional[_Union[AdaptivePoolAttrs, _Mapping]] = ..., resize: _Optional[_Union[ResizeAttrs, _Mapping]] = ..., axis: _Optional[_Union[AxisAttrs, _Mapping]] = ..., copy: _Optional[_Union[CopyAttrs, _Mapping]] = ..., control: _Optional[_Union[ControlAttrs, _Mapping]] = ..., unknown: _Optional[_Union[UnknownAttrs, _Mapping]] = ...) -> None: ...
 
 class ConvAttrs(_message.Message):
-    __slots__ = ("kernel", "stride", "padding", "dilation", "groups", "transposed")
+    __slots__ = ("kernel", "stride", "padding", "dilation", "groups", "transposed", "channels_last")
     KERNEL_FIELD_NUMBER: _ClassVar[int]
     STRIDE_FIELD_NUMBER: _ClassVar[int]
     PADDING_FIELD_NUMBER: _ClassVar[int]
     DILATION_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     TRANSPOSED_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_LAST_FIELD_NUMBER: _ClassVar[int]
     kernel: _containers.RepeatedScalarFieldContainer[int]
     stride: _containers.RepeatedScalarFieldContainer[int]
     padding: _containers.RepeatedScalarFieldContainer[int]
     dilation: _containers.RepeatedScalarFieldContainer[int]
     groups: int
     transposed: bool
-    def __init__(self, kernel: _Optional[_Iterable[int]] = ..., stride: _Optional[_Iterable[int]] = ..., padding: _Optional[_Iterable[int]] = ..., dilation: _Optional[_Iterable[int]] = ..., groups: _Optional[int] = ..., transposed: _Optional[bool] = ...) -> None: ...
+    channels_last: bool
+    def __init__(self, kernel: _Optional[_Iterable[int]] = ..., stride: _Optional[_Iterable[int]] = ..., padding: _Optional[_Iterable[int]] = ..., dilation: _Optional[_Iterable[int]] = ..., groups: _Optional[int] = ..., transposed: _Optional[bool] = ..., channels_last: _Optional[bool] = ...) -> None: ...
 
 class MatmulAttrs(_message.Message):
     __slots__ = ("transpose_a", "transpose_b")
@@ -281,16 +285,18 @@ class RnnAttrs(_message.Message):
     def __init__(self, cell: _Optional[str] = ..., hidden_size: _Optional[int] = ..., layers: _Optional[int] = ..., bidirectional: _Optional[bool] = ..., batch_first: _Optional[bool] = ..., has_bias: _Optional[bool] = ..., projection_size: _Optional[int] = ...) -> None: ...
 
 class NormAttrs(_message.Message):
-    __slots__ = ("function", "affine", "groups", "normalized_rank")
+    __slots__ = ("function", "affine", "groups", "normalized_rank", "channels_last")
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     AFFINE_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     NORMALIZED_RANK_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_LAST_FIELD_NUMBER: _ClassVar[int]
     function: str
     affine: bool
     groups: int
     normalized_rank: int
-    def __init__(self, function: _Optional[str] = ..., affine: _Optional[bool] = ..., groups: _Optional[int] = ..., normalized_rank: _Optional[int] = ...) -> None: ...
+    channels_last: bool
+    def __init__(self, function: _Optional[str] = ..., affine: _Optional[bool] = ..., groups: _Optional[int] = ..., normalized_rank: _Optional[int] = ..., channels_last: _Optional[bool] = ...) -> None: ...
 
 class FunctionAttrs(_message.Message):
     __slots__ = ("function",)
@@ -317,32 +323,40 @@ class ReduceAttrs(_message.Message):
     def __init__(self, function: _Optional[str] = ..., axes: _Optional[_Iterable[int]] = ..., keepdim: _Optional[bool] = ...) -> None: ...
 
 class PoolAttrs(_message.Message):
-    __slots__ = ("function", "kernel", "stride", "padding")
+    __slots__ = ("function", "kernel", "stride", "padding", "channels_last")
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     KERNEL_FIELD_NUMBER: _ClassVar[int]
     STRIDE_FIELD_NUMBER: _ClassVar[int]
     PADDING_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_LAST_FIELD_NUMBER: _ClassVar[int]
     function: str
     kernel: _containers.RepeatedScalarFieldContainer[int]
     stride: _containers.RepeatedScalarFieldContainer[int]
     padding: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, function: _Optional[str] = ..., kernel: _Optional[_Iterable[int]] = ..., stride: _Optional[_Iterable[int]] = ..., padding: _Optional[_Iterable[int]] = ...) -> None: ...
+    channels_last: bool
+    def __init__(self, function: _Optional[str] = ..., kernel: _Optional[_Iterable[int]] = ..., stride: _Optional[_Iterable[int]] = ..., padding: _Optional[_Iterable[int]] = ..., channels_last: _Optional[bool] = ...) -> None: ...
 
 class AdaptivePoolAttrs(_message.Message):
-    __slots__ = ("function", "output_size")
+    __slots__ = ("function", "output_size", "channels_last")
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_LAST_FIELD_NUMBER: _ClassVar[int]
     function: str
     output_size: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, function: _Optional[str] = ..., output_size: _Optional[_Iterable[int]] = ...) -> None: ...
+    channels_last: bool
+    def __init__(self, function: _Optional[str] = ..., output_size: _Optional[_Iterable[int]] = ..., channels_last: _Optional[bool] = ...) -> None: ...
 
 class ResizeAttrs(_message.Message):
-    __slots__ = ("mode", "align_corners")
+    __slots__ = ("mode", "align_corners", "channels_last", "by_scale")
     MODE_FIELD_NUMBER: _ClassVar[int]
     ALIGN_CORNERS_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_LAST_FIELD_NUMBER: _ClassVar[int]
+    BY_SCALE_FIELD_NUMBER: _ClassVar[int]
     mode: str
     align_corners: bool
-    def __init__(self, mode: _Optional[str] = ..., align_corners: _Optional[bool] = ...) -> None: ...
+    channels_last: bool
+    by_scale: bool
+    def __init__(self, mode: _Optional[str] = ..., align_corners: _Optional[bool] = ..., channels_last: _Optional[bool] = ..., by_scale: _Optional[bool] = ...) -> None: ...
 
 class AxisAttrs(_message.Message):
     __slots__ = ("axis",)

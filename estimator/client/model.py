@@ -1,0 +1,87 @@
+"""From what people hold in their hands (a reference, a graph, a module) to a `Graph`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from estimator.errors import BadOptionError
+from estimator.frontends.select import LAYOUTS, load_graph
+from estimator.ir.graph import Graph
+
+if TYPE_CHECKING:
+    import torch
+
+Model: TypeAlias = "str | os.PathLike[str] | Graph | torch.nn.Module"
+InputShapes: TypeAlias = "str | Sequence[int] | Sequence[str] | Sequence[Sequence[int]] | None"
+
+
+def graph_of(
+    model: Model,
+    input_shape: InputShapes = None,
+    *,
+    batch: int | None = None,
+    seq_len: int | None = None,
+    layout: str | None = None,
+) -> Graph:
+    """Make the graph of a model; a graph passes through.
+
+    Raises
+    ------
+    BadOptionError
+        A shape cannot be read, a graph came with one, or `model` is none of the known forms.
+    ModelError
+        The model cannot be read or traced.
+    """
+    if isinstance(model, Graph):
+        if input_shape is not None or batch is not None:
+            raise BadOptionError("a graph has its shapes fixed", expected="no input_shape and no batch with it")
+        return model
+    shapes = shape_texts(input_shape)
+    if isinstance(model, str | os.PathLike):
+        reference = os.fspath(model)
+        return load_graph(reference, input_shapes=shapes, batch=batch, layout=layout or LAYOUTS[0], seq_len=seq_len)
+    if _is_module(model):
+        from estimator.frontends.input_shape import parse_input_shapes
+        from estimator.frontends.torch_model import trace
+        from estimator.frontends.torch_source import TorchSource
+
+        source = TorchSource(name=type(model).__name__, construct=lambda: model, inputs=())
+        return trace(source, parse_input_shapes(shapes), batch, layout or LAYOUTS[0])
+    raise BadOptionError(
+        f"a {type(model).__name__} is no model", expected="a reference, a path, a Graph or a torch.nn.Module"
+    )
+
+
+def shape_texts(shapes: InputShapes) -> tuple[str, ...]:
+    """Write shapes as the command line has them: ``(1, 3, 224, 224)`` is ``1x3x224x224``.
+
+    Raises
+    ------
+    BadOptionError
+        Neither a shape nor a sequence of shapes.
+    """
+    if shapes is None:
+        return ()
+    if isinstance(shapes, str):
+        return (shapes,)
+    items = list(shapes)
+    if items and all(isinstance(item, int) for item in items):
+        return ("x".join(str(item) for item in items),)
+    texts = []
+    for item in items:
+        if isinstance(item, str):
+            texts.append(item)
+        elif isinstance(item, Sequence) and item and all(isinstance(extent, int) for extent in item):
+            texts.append("x".join(str(extent) for extent in item))
+        else:
+            raise BadOptionError(f"cannot read the input shape {item!r}", expected="such as (1, 3, 224, 224)")
+    return tuple(texts)
+
+
+def _is_module(model: object) -> bool:
+    """Whether it is a torch module; where torch was never imported, nothing can be one."""
+    framework = sys.modules.get("torch")
+    return framework is not None and isinstance(model, framework.nn.Module)

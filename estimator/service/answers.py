@@ -1,0 +1,225 @@
+"""One function per rpc: message in, message out, errors raised as domain errors. No transport here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from estimator.catalogue.device import Device, Unit
+from estimator.catalogue.loader import list_devices, load_device, resolve
+from estimator.dtypes import Precision
+from estimator.engine import EstimateOptions, estimate
+from estimator.errors import BadOptionError, EstimatorError, GraphError
+from estimator.frontends.onnx_model import parse_onnx
+from estimator.ir.graph import Graph
+from estimator.ir.tensor import Shape
+from estimator.result import Estimate, ProvenanceKind
+from estimator.service.device_message import device_to_message, summary_to_message
+from estimator.service.estimate_message import estimate_to_message
+from estimator.service.graph_batch import GraphBatch
+from estimator.service.graph_message import graph_from_message
+from estimator.service.limits import Budget, Limits
+from estimator.service.status import code_number, code_of
+from estimator.units import us_from_s
+from estimator.v1 import device_pb2
+from estimator.v1 import estimator_pb2 as pb
+
+MAX_NAME: Final = 256
+"""Characters of a device, runtime or precision; nearest names are searched for unknown ones."""
+MAX_COUNT: Final = (1 << 63) - 1
+
+EstimateFunction = Callable[[Graph, Device, Unit, EstimateOptions], Estimate]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedTarget:
+    """A target with its device found and its options parsed."""
+
+    device: Device
+    unit: Unit
+    options: EstimateOptions
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The service without its transport.
+
+    Attributes
+    ----------
+    limits : Limits
+        Sizes that are accepted.
+    estimate_graph : callable
+        `engine.estimate`; tests put failures here.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    estimate_graph: EstimateFunction = estimate
+
+    def list_devices(self, request: pb.ListDevicesRequest, budget: Budget) -> pb.ListDevicesResponse:
+        """Summarise the catalogue."""
+        if request.kind not in device_pb2.UnitKind.values():
+            raise BadOptionError(f"unknown unit kind {request.kind}", where="kind", expected="a UnitKind")
+        summaries = (summary_to_message(device) for device in list_devices())
+        wanted = (s for s in summaries if not request.kind or any(u.kind == request.kind for u in s.units))
+        return pb.ListDevicesResponse(devices=wanted)
+
+    def get_device(self, request: pb.GetDeviceRequest, budget: Budget) -> pb.GetDeviceResponse:
+        """Return one device."""
+        device, unit = find_device(request.device)
+        return pb.GetDeviceResponse(device=device_to_message(device), unit=unit.name)
+
+    def estimate(self, request: pb.EstimateRequest, budget: Budget) -> pb.EstimateResponse:
+        """Estimate one network on one target."""
+        target = self._resolve(request.target, "target")
+        graph = self._graph(request.model)
+        budget.check()
+        return pb.EstimateResponse(estimate=estimate_to_message(self._on(graph, target)))
+
+    def compare_devices(self, request: pb.CompareDevicesRequest, budget: Budget) -> pb.CompareDevicesResponse:
+        """Estimate one network on each target; a target that fails keeps its place."""
+        self._check_targets(request.targets)
+        graph = self._graph(request.model)
+        outcomes = []
+        for index, target in enumerate(request.targets):
+            budget.check()
+            try:
+                found = self._on(graph, self._resolve(target, f"targets[{index}]"))
+                outcomes.append(pb.TargetOutcome(estimate=estimate_to_message(found)))
+            except EstimatorError as error:
+                outcomes.append(pb.TargetOutcome(error=item_error(0, index, error)))
+        return pb.CompareDevicesResponse(outcomes=outcomes)
+
+    def batch_estimate(self, request: pb.BatchEstimateRequest, budget: Budget) -> pb.BatchEstimateResponse:
+        """Estimate many networks on each target, as columns; a cell that fails keeps its place."""
+        self._check_targets(request.targets)
+        batch = GraphBatch(request.batch, self.limits)
+        self.limits.check("cells", len(batch) * len(request.targets))
+        targets = [self._resolve(target, f"targets[{i}]") for i, target in enumerate(request.targets)]
+        columns = pb.EstimateColumns(graph_count=len(batch), target_count=len(targets))
+        for index in range(len(batch)):
+            for position, cell in enumerate(self._cells(batch, index, targets)):
+                budget.check()
+                _append(columns, index, position, cell)
+        return pb.BatchEstimateResponse(columns=columns)
+
+    def _cells(
+        self, batch: GraphBatch, index: int, targets: Sequence[ResolvedTarget]
+    ) -> Iterator[Estimate | EstimatorError]:
+        try:
+            graph = batch.graph(index)
+        except EstimatorError as error:
+            yield from (error for _ in targets)
+            return
+        for target in targets:
+            try:
+                yield self._on(graph, target)
+            except EstimatorError as error:
+                yield error
+
+    def _on(self, graph: Graph, target: ResolvedTarget) -> Estimate:
+        estimate = self.estimate_graph(graph, target.device, target.unit, target.options)
+        if max(estimate.flops, estimate.bytes_moved, estimate.memory.peak_bytes) > MAX_COUNT:
+            raise GraphError(f"a count of {graph.name!r} does not fit 64 bits", expected="a network that exists")
+        return estimate
+
+    def _graph(self, model: pb.Model) -> Graph:
+        match model.WhichOneof("form"):
+            case "graph":
+                return graph_from_message(model.graph, self.limits)
+            case "onnx":
+                return self._onnx(model.onnx)
+            case _:
+                raise BadOptionError("the request has no network", where="model", expected="graph or onnx")
+
+    def _onnx(self, model: pb.OnnxModel) -> Graph:
+        graph = parse_onnx(
+            model.content,
+            name=model.name or "model",
+            input_shapes={shape.name: _extents(shape) for shape in model.input_shapes},
+            batch=model.batch if model.HasField("batch") else None,
+        )
+        self.limits.check("ops", len(graph.ops))
+        return graph
+
+    def _check_targets(self, targets: Sequence[pb.Target]) -> None:
+        if not targets:
+            raise BadOptionError("the request has no target", where="targets", expected="one or more")
+        self.limits.check("targets", len(targets))
+
+    def _resolve(self, target: pb.Target, where: str) -> ResolvedTarget:
+        if target.source not in SOURCE_OF:
+            raise BadOptionError(f"unknown source {target.source}", where=where, expected="a CoefficientSource")
+        device, unit = find_device(target.device)
+        for name in (target.runtime, target.precision, target.layout):
+            _check_name(name, where)
+        options = EstimateOptions(
+            runtime=target.runtime if target.HasField("runtime") else None,
+            precision=Precision.parse(target.precision) if target.HasField("precision") else None,
+            layout=target.layout if target.HasField("layout") else None,
+            strict=target.strict,
+            source=SOURCE_OF[target.source],
+        )
+        return ResolvedTarget(device, unit, options)
+
+
+def find_device(reference: str) -> tuple[Device, Unit]:
+    """Find a device by ID or alias, with or without a unit.
+
+    What else the catalogue would take (a file's path, ``here``) is an unknown name to the service.
+
+    Raises
+    ------
+    UnknownDeviceError
+        No ID or alias, or no such unit.
+    """
+    _check_name(reference, "device")
+    name, slash, unit = reference.strip().partition("/")
+    return load_device(resolve(name) + slash + unit)
+
+
+def _check_name(text: str, where: str) -> None:
+    if len(text) > MAX_NAME:
+        raise BadOptionError(f"a name of {len(text):,} characters", where=where, expected=f"at most {MAX_NAME}")
+
+
+SOURCE_OF = {
+    pb.COEFFICIENT_SOURCE_UNSPECIFIED: None,
+    pb.COEFFICIENT_SOURCE_CALIBRATED: ProvenanceKind.CALIBRATED.value,
+    pb.COEFFICIENT_SOURCE_FAMILY: ProvenanceKind.FAMILY.value,
+    pb.COEFFICIENT_SOURCE_DATASHEET: ProvenanceKind.DATASHEET.value,
+}
+
+
+def item_error(graph_index: int, target_index: int, error: EstimatorError) -> pb.ItemError:
+    """Say why one cell has no answer."""
+    return pb.ItemError(
+        graph_index=graph_index,
+        target_index=target_index,
+        code=code_number(code_of(error)),
+        reason=type(error).reason(),
+        message=str(error),
+    )
+
+
+def _append(columns: pb.EstimateColumns, graph: int, target: int, cell: Estimate | EstimatorError) -> None:
+    times, peak = (math.nan, math.nan, math.nan), 0
+    if isinstance(cell, EstimatorError):
+        columns.errors.append(item_error(graph, target, cell))
+    else:
+        latency = cell.latency
+        times = (us_from_s(latency.p10_s), us_from_s(latency.p50_s), us_from_s(latency.p90_s))
+        peak = cell.memory.peak_bytes
+    columns.latency_us.p10.append(times[0])
+    columns.latency_us.p50.append(times[1])
+    columns.latency_us.p90.append(times[2])
+    columns.peak_memory_bytes.append(peak)
+
+
+def _extents(message: pb.InputShape) -> Shape:
+    if not message.extents or min(message.extents) < 1:
+        raise BadOptionError(
+            f"shape {list(message.extents)} of input {message.name!r}", where="input_shapes", expected="extents ≥ 1"
+        )
+    return tuple(message.extents)
