@@ -236,7 +236,8 @@ def _resize(call: Call) -> Mapped:
     """upsample_*(input, output_size, align_corners, scales…); nearest has no align_corners."""
     mode = _RESIZE_MODE[call.name]
     align = mode != "nearest" and len(call.args) > 2 and call.args[2] is True
-    return Mapped(OpKind.RESIZE, call.tensors[:1], ResizeAttrs(mode, align))
+    by_scale = call.overload == "vec" and call.args[1] is None
+    return Mapped(OpKind.RESIZE, call.tensors[:1], ResizeAttrs(mode, align, by_scale=by_scale))
 
 
 def _plain(kind: OpKind) -> Rule:

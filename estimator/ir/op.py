@@ -185,6 +185,8 @@ class ResizeAttrs:
     align_corners: bool = False
     channels_last: bool = False
     """Activations are [n, *s, c] rather than [n, c, *s] (TFLite, TensorFlow)."""
+    by_scale: bool = False
+    """The source gave a factor rather than a size (tools count the two differently)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,56 @@
+"""Whether torch would hold a tensor contiguously, as far as the graph tells."""
+
+from __future__ import annotations
+
+from estimator.ir.graph import Graph
+from estimator.ir.op import FunctionAttrs, Op, OpKind
+
+_STRIDED_VIEWS = frozenset({
+    "transpose", "permute", "t", "movedim", "moveaxis", "swapaxes", "swapdims", "mT", "numpy_T", "adjoint", "slice",
+    "select", "narrow", "split", "chunk", "unbind", "split_with_sizes", "tensor_split", "expand", "expand_as",
+    "broadcast_to", "unfold", "diagonal", "as_strided",
+})  # fmt: skip
+_KEEPS_LAYOUT = frozenset(
+    {OpKind.ACTIVATION, OpKind.UNARY, OpKind.BINARY, OpKind.TERNARY, OpKind.CAST, OpKind.IDENTITY}
+)
+"""Elementwise results take the layout of their operands; everything else is written densely in axis order."""
+
+
+class Contiguity:
+    """Layout inference over one graph, by name; answers are remembered.
+
+    Views are taken for strided by their function alone: a slice that keeps whole leading rows, or a permutation of
+    extents of 1, is contiguous in fact; the extents of both are checked for the latter only.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._known: dict[str, bool] = {}
+
+    def of(self, name: str) -> bool:
+        """Whether tensor `name` is contiguous."""
+        chain: list[str] = []
+        answer: bool | None = None
+        while answer is None:
+            answer = self._known.get(name)
+            if answer is None:
+                chain.append(name)
+                producer = self._graph.producer_of.get(name)
+                if producer is None:
+                    answer = True
+                elif producer.kind in _KEEPS_LAYOUT and producer.inputs:
+                    name = self._widest_operand(producer)
+                else:
+                    answer = producer.kind is not OpKind.VIEW or not self._is_strided(producer)
+        self._known.update(dict.fromkeys(chain, answer))
+        return answer
+
+    def _widest_operand(self, op: Op) -> str:
+        return max(op.inputs, key=lambda n: self._graph.tensors[n].numel)
+
+    def _is_strided(self, op: Op) -> bool:
+        function = op.attrs.function if isinstance(op.attrs, FunctionAttrs) else ""
+        if function not in _STRIDED_VIEWS:
+            return False
+        before, after = self._graph.tensors[op.inputs[0]].shape, self._graph.tensors[op.outputs[0]].shape
+        return [n for n in before if n > 1] != [n for n in after if n > 1] or before.count(1) == 0

@@ -1,0 +1,98 @@
+"""torch 2.14 `FlopCounterMode`, as it counts on meta tensors: matrix products and convolutions, 1 MAC = 2.
+
+The tool's number depends on how the model runs. Eagerly on a CPU, attention goes to a kernel it has no formula for, an
+encoder layer's fast path hides whole layers, and LSTMs are one opaque call; on meta tensors all of them decompose into
+products. This is the meta number.
+
+Source: torch/utils/flop_counter.py, release 2.14.
+"""
+
+from __future__ import annotations
+
+from estimator.costs.attention import score_count
+from estimator.costs.conventions.aten_name import aten_name, qualified
+from estimator.costs.conventions.count import Convention, Count, LayerCount
+from estimator.costs.conventions.missed import note_missed_macs
+from estimator.costs.conventions.op_class import class_of_op
+from estimator.costs.convolution import conv_macs
+from estimator.costs.matmul import contracted_extent, einsum_steps
+from estimator.costs.recurrent import rnn_cells, sequence_steps
+from estimator.costs.registry import Tensors, is_free
+from estimator.ir.graph import Graph
+from estimator.ir.op import Op, OpKind, RnnAttrs
+
+_UNCOUNTED_PRODUCTS = frozenset({"mv", "dot", "addmv", "addr", "outer", "ger", "vdot"})
+
+
+def counted_macs(op: Op, inputs: Tensors, outputs: Tensors) -> int | None:
+    """MACs of the products an op decomposes into, None if it has none with a formula."""
+    if op.kind is OpKind.CONV:
+        return conv_macs(op, inputs, outputs)
+    if op.kind is OpKind.LINEAR:
+        return outputs[0].numel * inputs[1].shape[-1]
+    if op.kind is OpKind.MATMUL:
+        vectors = any(len(t.shape) < 2 for t in inputs[:2])
+        counted = not vectors and aten_name(op) not in _UNCOUNTED_PRODUCTS
+        return outputs[0].numel * contracted_extent(inputs, outputs) if counted else None
+    if op.kind is OpKind.EINSUM:
+        return sum(step.extent for step in einsum_steps(op, [t.shape for t in inputs]) if step.summed)
+    if op.kind is OpKind.ATTENTION:
+        return score_count(inputs) * (inputs[0].shape[-1] + inputs[2].shape[-1])
+    if op.kind is OpKind.RNN and isinstance(op.attrs, RnnAttrs):
+        return rnn_product_macs(op.attrs, inputs)
+    return None
+
+
+def rnn_product_macs(attrs: RnnAttrs, inputs: Tensors) -> int:
+    """MACs of a recurrent layer's matrix products over all steps, layers and directions."""
+    per_step = sum(
+        cell.gates * attrs.hidden_size * (cell.input_size + cell.state_size)
+        + attrs.hidden_size * attrs.projection_size
+        for cell in rnn_cells(attrs, inputs[0].shape[-1])
+    )
+    return sequence_steps(attrs, inputs) * per_step
+
+
+def _count(convention: Convention, graph: Graph) -> Count:
+    layers: list[LayerCount] = []
+    unsupported: dict[str, int] = {}
+    for op in graph.ops:
+        outputs = graph.outputs_of(op)
+        macs = counted_macs(op, graph.inputs_of(op), outputs)
+        if macs is not None:
+            layers.append(
+                convention.layer(
+                    op.name, qualified(op).replace("::", "."), class_of_op(op), macs=macs,
+                    output_shape=outputs[0].shape, ops=(op.name,),
+                )
+            )  # fmt: skip
+        elif not is_free(op.kind):
+            unsupported[op.source or str(op.kind)] = unsupported.get(op.source or str(op.kind), 0) + 1
+    notes = []
+    kinds = {op.kind for op in graph.ops}
+    if OpKind.ATTENTION in kinds or OpKind.RNN in kinds:
+        notes.append(
+            "run eagerly on a CPU, torch's counter leaves out fused attention, LSTMs and encoder fast paths; "
+            "this is its count on meta tensors, which has them"
+        )
+    return note_missed_macs(
+        convention.total(layers, params=graph.params, unsupported=unsupported, notes=notes), graph
+    )
+
+
+
+
+CONVENTION = Convention(
+    name="torch",
+    tool="torch 2.14 FlopCounterMode (meta)",
+    quantity="FLOPs",
+    mac_weight=2,
+    rules={
+        "convolution": "1 MAC = 2, no bias",
+        "linear": "1 MAC = 2, no bias",
+        "matmul": "1 MAC = 2, no addend; matrix-vector products nothing",
+        "attention": "both products, 1 MAC = 2; no softmax",
+        "recurrent": "gate products, 1 MAC = 2; no biases, no cell arithmetic",
+    },
+    counter=_count,
+)

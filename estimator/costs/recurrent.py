@@ -1,0 +1,64 @@
+"""Recurrent layers as one op: stacked, bidirectional LSTM, GRU and plain RNN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from estimator.costs.opcost import OpCost
+from estimator.costs.registry import Tensors, cost_of
+from estimator.costs.traffic import streaming_cost
+from estimator.ir.op import Op, OpKind, RnnAttrs
+
+GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
+_CELL_FLOPS = {"lstm": 4 + 4 + 1, "gru": 3 + 5, "rnn_tanh": 1, "rnn_relu": 1}
+"""Per hidden unit, besides products, sums of the two products and biases.
+
+LSTM: 4 gate functions; f·c, i·g, their sum, o·tanh; tanh. GRU: 3 gate functions; r·h, 1 − z, ·n, z·h, their sum.
+"""
+
+
+@cost_of(OpKind.RNN)
+def rnn_cost(op: Op, inputs: Tensors, outputs: Tensors) -> OpCost:
+    """Recurrent layer, x[t, n, i] (or [n, t, i]) and its weights -> [t, n, dirs · h].
+
+    macs = t·n · Σ over layers and directions of gates·h·(in + h), + h·projection if projected.
+    other = t·n · Σ of gates·h (joining the two products) + 2·gates·h with biases + cell functions.
+    Each weight is read once (kept on chip over time steps).
+    Source: docs/model/counting.md, eq. 5.
+    """
+    assert isinstance(op.attrs, RnnAttrs)
+    attrs = op.attrs
+    steps = sequence_steps(attrs, inputs)
+    macs = other = 0
+    for cell in rnn_cells(attrs, inputs[0].shape[-1]):
+        hidden = attrs.hidden_size
+        macs += cell.gates * hidden * (cell.input_size + cell.state_size) + hidden * attrs.projection_size
+        other += cell.gates * hidden * (3 if attrs.has_bias else 1) + hidden * _CELL_FLOPS[attrs.cell]
+    return streaming_cost(op, inputs, outputs, macs=steps * macs, other_flops=steps * other)
+
+
+@dataclass(frozen=True, slots=True)
+class RnnCell:
+    """One direction of one layer."""
+
+    layer: int
+    gates: int
+    input_size: int
+    state_size: int
+
+
+def rnn_cells(attrs: RnnAttrs, input_size: int) -> list[RnnCell]:
+    """Unroll a recurrent layer over its layers and directions (not over time)."""
+    directions = 2 if attrs.bidirectional else 1
+    state = attrs.projection_size or attrs.hidden_size
+    return [
+        RnnCell(layer, GATES[attrs.cell], input_size if layer == 0 else directions * state, state)
+        for layer in range(attrs.layers)
+        for _ in range(directions)
+    ]
+
+
+def sequence_steps(_attrs: RnnAttrs, inputs: Tensors) -> int:
+    """Time steps · batch: all of x but its feature axis."""
+    x = inputs[0]
+    return x.numel // x.shape[-1] if x.shape[-1] else 0
