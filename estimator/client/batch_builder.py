@@ -7,14 +7,14 @@ not by their names. The inverse is `service.graph_batch`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterator
 from typing import Final
 
 from estimator.client.graph_message import attrs_to_message, kind_to_message, type_to_message
 from estimator.errors import GraphError
 from estimator.ir.graph import Graph
 from estimator.ir.op import Op
-from estimator.ir.tensor import TensorRole, TensorSpec
+from estimator.ir.tensor import TensorSpec
 from estimator.v1 import graph_pb2 as pb
 
 MAX_NODES: Final = 1_000_000
@@ -51,8 +51,7 @@ class BatchBuilder:
         edge_ends: list[int] = []
         edges: list[int] = []
         edge_base = len(self._batch.edge_src)
-        fed = self._sources(graph)
-        for name in fed:
+        for name in self._sources(graph):
             values[name] = len(values)
             op_index.append(self._intern_source(graph.tensors[name]))
             edge_ends.append(edge_base)
@@ -80,15 +79,13 @@ class BatchBuilder:
         return batch
 
     @staticmethod
-    def _sources(graph: Graph) -> Iterable[str]:
-        """Tensors that become nodes: graph inputs, and weights not read exactly once by an operator."""
+    def _sources(graph: Graph) -> Iterator[str]:
+        """Tensors that become nodes: the inputs in call order, then weights not read exactly once."""
+        yield from graph.inputs
         reads = Counter(name for op in graph.ops for name in op.inputs)
-        outputs = set(graph.outputs)
+        kept = {*graph.outputs, *(name for name, count in reads.items() if count > 1)}
         for name, tensor in graph.tensors.items():
-            is_source = tensor.role is TensorRole.INPUT or (
-                tensor.is_weight and (reads[name] != 1 or name in outputs) and name not in graph.producer_of
-            )
-            if is_source:
+            if tensor.is_weight and (name in kept or name not in reads) and name not in graph.producer_of:
                 yield name
 
     def _intern_source(self, tensor: TensorSpec) -> int:

@@ -149,8 +149,14 @@ class PoolRunner:
         pool = ProcessPoolExecutor(
             self._workers, self._context, initializer=_start_worker, initargs=(self._limits, self._cancelled)
         )
-        for future in [pool.submit(_ready) for _ in range(self._workers)]:
-            future.result()
+        try:
+            for future in [pool.submit(_ready) for _ in range(self._workers)]:
+                future.result()
+        except BrokenProcessPool:
+            raise ServiceError(
+                f"the {self._workers} worker processes did not start",
+                hint='a script that starts a server needs `if __name__ == "__main__":` around it',
+            ) from None
         return pool
 
 
