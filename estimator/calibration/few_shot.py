@@ -73,8 +73,9 @@ class FewShotFit:
         ----------
         features : mapping of hypothesis to array [network, feature]
         """
-        rows = [h.weight * (features[h.name] @ h.coefficients) for h in self.hypotheses]
-        return np.sum(rows, axis=0)
+        rows: list[FloatArray] = [h.weight * (features[h.name] @ h.coefficients) for h in self.hypotheses]
+        total: FloatArray = np.sum(rows, axis=0)
+        return total
 
     @property
     def most_likely(self) -> Hypothesis:
@@ -170,8 +171,7 @@ def _posterior(prior: CoefficientPrior, x: FloatArray, latency: FloatArray) -> t
     y = latency / unit
     precision_root = np.linalg.cholesky(np.linalg.inv(prior.covariance)).T
     noise = prior.relative_noise * _noise_scale(y) + 1e-2
-    scale = noise
-    theta = prior.mean
+    scale, residual, theta = noise, np.zeros_like(y), prior.mean
     for _ in range(ROBUST_STEPS):
         matrix = np.vstack([x / scale[:, None], precision_root])
         target = np.concatenate([y / scale, precision_root @ prior.mean])
