@@ -80,7 +80,7 @@ def _unit(name: str, node: Node, root: Node, values: Sequence[SourcedValue]) -> 
         vector_bits=_whole(execution.fact("vector_bits")),
         clusters=clusters,
         power_w=_value(root.quantity("power")),
-        assumptions=assumption_sentences(values, "memory.") + assumption_sentences(values, f"units.{name}."),
+        assumptions=assumption_sentences(values, name),
         fp32_flops_per_cycle_per_core=_value(execution.fact("fp32_flops_per_cycle_per_core")),
         launch_overhead_s=_value(node.node("overhead").quantity("launch")),
     )

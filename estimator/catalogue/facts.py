@@ -130,13 +130,43 @@ def sourced_values(root: Node) -> tuple[SourcedValue, ...]:
     return tuple(_walk(root.values, "", titles))
 
 
-def assumption_sentences(values: Sequence[SourcedValue], prefix: str) -> tuple[str, ...]:
-    """Values below `prefix` that nobody published, as sentences."""
-    return tuple(
-        f"{value.path.removeprefix(prefix)} {value.value}: {value.where}"
-        for value in values
-        if value.path.startswith(prefix) and value.basis in (Basis.ASSUMED, Basis.UNKNOWN) and value.where
-    )
+def assumption_sentences(values: Sequence[SourcedValue], unit: str) -> tuple[str, ...]:
+    """What nobody published among the values that an estimate reads, as sentences.
+
+    Parameters
+    ----------
+    values : sequence of SourcedValue
+        Of the whole device.
+    unit : str
+        The unit that is estimated; memory is shared by all.
+    """
+    sentences = []
+    for value in values:
+        if value.basis not in (Basis.ASSUMED, Basis.UNKNOWN) or not value.where:
+            continue
+        subject = _subject(value.path, f"units.{unit}.")
+        if subject is not None:
+            sentences.append(f"{subject} {value.value}: {value.where}")
+    return tuple(sentences)
+
+
+def _subject(path: str, unit: str) -> str | None:
+    """Name in words what a path holds, if timing or memory reads it: rates, bandwidths, sizes, clocks, cores."""
+    if path.startswith("memory."):
+        return path.removeprefix("memory.").partition("_")[0].join(("memory ", ""))
+    if not path.startswith(unit):
+        return None
+    section, _, rest = path.removeprefix(unit).partition("[")
+    label, _, key = rest.partition("].")
+    if section == "compute":
+        return f"{' '.join(label.split()[:2])} rate"
+    if section == "memory":
+        return f"{label} {key.partition('_')[0]}"
+    if section == "clusters" and key in ("core_count", "clock_ghz", "fp32_flops_per_cycle"):
+        return f"{label} {key.replace('_', ' ')}"
+    if section.startswith("execution.") and ("clock" in section or section.endswith("core_count")):
+        return section.removeprefix("execution.").replace("_", " ")
+    return None
 
 
 def _walk(value: Value, path: str, titles: Mapping[str, str]) -> Iterator[SourcedValue]:

@@ -63,6 +63,8 @@ def _source_problems(document: Document, sources: set[str]) -> Iterator[Catalogu
                 where=document.where(path),
                 expected=f"one of {', '.join(sorted(sources)) or 'the keys of `sources:`'}",
             )
+    if "extends" in document.root:
+        return  # a variant keeps its parent's sources, cited or not
     for name in sorted(sources - used):
         yield CatalogueError(f"source {name!r} is never cited", where=document.where(("sources", name)))
 

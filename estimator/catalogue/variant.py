@@ -40,6 +40,13 @@ def resolve_variant(document: Document, path: Path) -> Mapping[str, Value]:
     CatalogueError
         The chain is too long or circular, or the merged device is wrong.
     """
+    merged = merged_document(document, path)
+    validate_document(merged)
+    return merged.root
+
+
+def merged_document(document: Document, path: Path) -> Document:
+    """Merge a file over what it extends, without validating the result; see `resolve_variant`."""
     chain = [document]
     seen = {path.resolve()}
     while (parent := chain[-1].root.get("extends")) is not None:
@@ -54,11 +61,11 @@ def resolve_variant(document: Document, path: Path) -> Mapping[str, Value]:
     merged = chain[-1].root
     for child in reversed(chain[:-1]):
         merged = _merge(_without_names(merged), child.root)
-    if len(chain) > 1:
-        base = chain[-1].root.get("id")
-        merged = {**merged, "extends": base if isinstance(base, str) else ""}
-    validate_document(Document(document.name, document.text, _identity_first(merged)))
-    return merged
+    if len(chain) == 1:
+        return document
+    base = chain[-1].root.get("id")
+    merged = {**merged, "extends": base if isinstance(base, str) else ""}
+    return Document(document.name, document.text, _identity_first(merged))
 
 
 def _parent_path(parent: Value, path: Path, where: str) -> Path:
