@@ -80,6 +80,11 @@ def _matmul(call: Call) -> Mapped:
     return Mapped(OpKind.MATMUL, (a, b), MatmulAttrs(_stored_swapped(a), _stored_swapped(b)))
 
 
+def _grouped_matmul(call: Call) -> Mapped:
+    """_grouped_mm(a[t, k], b[e, k, n], offsets): each row meets one of e matrices; all of b is read."""
+    return Mapped(OpKind.MATMUL, call.tensors[:2], MatmulAttrs(False, _stored_swapped(call.tensors[1])))
+
+
 def _matmul_with_addend(call: Call) -> Mapped:
     """addmm, baddbmm, addmv: (addend, a, b)."""
     addend, a, b = call.tensors[:3]
@@ -254,6 +259,7 @@ RULES: dict[str, Rule] = {
     "deform_conv2d": _deform_conv,
     "linear": _linear,
     **dict.fromkeys(("matmul", "mm", "bmm", "mv", "dot", "linalg_matmul"), _matmul),
+    **dict.fromkeys(("_grouped_mm", "grouped_mm"), _grouped_matmul),
     **dict.fromkeys(("addmm", "baddbmm", "addmv"), _matmul_with_addend),
     "einsum": _einsum,
     "scaled_dot_product_attention": _attention,

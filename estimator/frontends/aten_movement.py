@@ -78,8 +78,10 @@ def _copy(call: Call) -> Mapped:
 
 def _concat(call: Call) -> Mapped:
     fixed = _CONCATS[call.name]
-    axis = fixed if fixed is not None else positive_axis(int(call.args[1]), len(call.outputs[0].shape))
-    return Mapped(OpKind.CONCAT, call.tensors, AxisAttrs(axis))
+    rank = len(call.outputs[0].shape)
+    axis = fixed if fixed is not None else positive_axis(int(call.args[1]), rank)
+    joined = [t for t in call.tensors if len(t.shape) == rank]  # torch lets an empty [0] be joined to anything
+    return Mapped(OpKind.CONCAT, joined, AxisAttrs(axis))
 
 
 def _function(kind: OpKind) -> Rule:

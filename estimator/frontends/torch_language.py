@@ -55,6 +55,9 @@ def transformers_source(rest: str, seq_len: int | None) -> TorchSource:
         )
     length = _sequence_length(config, seq_len, reserve=1 if phase == "decode" else 0)
 
+    if _is_mixture_of_experts(config):
+        config.dtype = torch.bfloat16  # torch's grouped product of experts exists in no other type
+
     def construct() -> torch.nn.Module:
         module: torch.nn.Module = model_class._from_config(config)
         return module
@@ -131,6 +134,11 @@ def _class_of(transformers: Any, config: Any, document: dict[str, Any]) -> Any:
             found = mapping[type(config)]
             return found[0] if isinstance(found, tuple) else found
     raise ModelFileError(f"transformers has no model for {type(config).__name__}", where=str(document["model_type"]))
+
+
+def _is_mixture_of_experts(config: Any) -> bool:
+    names = ("num_experts", "num_local_experts", "n_routed_experts")
+    return any(int(getattr(config, name, 0) or 0) > 1 for name in names)
 
 
 def _is_decoder(config: Any) -> bool:

@@ -157,7 +157,7 @@ def _trace_real(source: TorchSource, wanted: tuple[InputShape, ...], batch: int 
             raise
         except Exception as error:
             raise TraceError(
-                f"{source.name} could not be built: {type(error).__name__}: {str(error).splitlines()[:1]}",
+                f"{source.name} could not be built: {type(error).__name__}: {str(error)[:300]}",
                 where=source.name,
             ) from error
         defaults = (source.guess_inputs(module) if source.guess_inputs else ()) or source.inputs

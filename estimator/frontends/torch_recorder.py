@@ -85,8 +85,7 @@ def run_recorded(
     try:
         with ExitStack() as stack:
             stack.callback(module_hooks.register_module_forward_pre_hook(recorder.enter_module).remove)
-            after = module_hooks.register_module_forward_hook(recorder.leave_module, always_call=True)
-            stack.callback(after.remove)
+            stack.callback(module_hooks.register_module_forward_hook(recorder.leave_module).remove)
             stack.enter_context(torch.inference_mode())
             stack.enter_context(recorder)
             result = module(*example_inputs, **kwargs)
@@ -95,7 +94,7 @@ def run_recorded(
     except Exception as error:
         raise TraceError(
             f"{name} could not be traced: {_first_line(error)}",
-            where=f"module {recorder.scope or '(root)'} of type {type(module).__name__}",
+            where=f"module {recorder.scope or '(root)'} of {type(module).__name__}",
             expected="inputs that the model's forward accepts",
             hint="check --input-shape; a model with data-dependent shapes needs real tensors",
         ) from error
@@ -134,8 +133,7 @@ class _Recorder(TorchDispatchMode):
         self.ops: list[Op] = []
         self.calls: list[ModuleCall] = []
         self.scope = ""
-        self._scopes: list[str] = []
-        self._pending: list[tuple[str, tuple[str, ...]]] = []
+        self._entered: list[tuple[torch.nn.Module, str | None, str, tuple[str, ...]]] = []
         self._name_of: dict[int, str] = {}
         self._twin_of: dict[int, Tensor] = {}
         self._kept: list[Tensor] = []  # ids stay valid only while their tensors live
@@ -218,17 +216,19 @@ class _Recorder(TorchDispatchMode):
     def enter_module(self, module: torch.nn.Module, args: Any) -> None:
         """Global forward-pre hook."""
         path = self._path_of.get(id(module))
-        self._scopes.append(self.scope)
+        self._entered.append((module, path, self.scope, self._known(args)))
         if path is not None:
             self.scope = path
-        self._pending.append((self.scope if path is not None else "?", self._known(args)))
 
     def leave_module(self, module: torch.nn.Module, args: Any, result: Any) -> None:
         """Global forward hook."""
-        path, inputs = self._pending.pop()
-        self.scope = self._scopes.pop()
-        if path != "?":
-            self.calls.append(ModuleCall(path, inputs, self._known(result)))
+        entered = self._entered
+        while entered:  # a module left by an exception never came here: skip past it
+            known, path, self.scope, inputs = entered.pop()
+            if known is module:
+                if path is not None:
+                    self.calls.append(ModuleCall(path, inputs, self._known(result)))
+                return
 
     def _known(self, value: Any) -> tuple[str, ...]:
         names = self._name_of

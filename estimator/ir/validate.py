@@ -97,7 +97,8 @@ def _check_ops(graph: Graph) -> None:
         for name in op.inputs:
             if name not in available:
                 reason = "is produced later" if name in tensors else "does not exist"
-                raise _fail(f"input {name!r} {reason}", where=_place(op), expected="an input, a weight or an earlier result")
+                expected = "an input, a weight or an earlier result"
+                raise _fail(f"input {name!r} {reason}", where=_place(op), expected=expected)
         for name in op.outputs:
             if name not in tensors:
                 raise _fail(f"output {name!r} does not exist", where=_place(op))
@@ -118,9 +119,7 @@ def _place(op: Op) -> str:
 
 def _check_op(op: Op, inputs: Specs, outputs: Specs) -> None:
     if not isinstance(op.attrs, ATTRS_OF[op.kind]):
-        raise _fail(
-            f"attributes are {type(op.attrs).__name__}", where=_place(op), expected=ATTRS_OF[op.kind].__name__
-        )
+        raise _fail(f"attributes are {type(op.attrs).__name__}", where=_place(op), expected=ATTRS_OF[op.kind].__name__)
     least = _LEAST_INPUTS.get(op.kind, 1)
     if len(inputs) < least:
         raise _fail(f"{len(inputs)} inputs", where=_place(op), expected=f"at least {least}")
@@ -185,7 +184,7 @@ def _einsum_problem(op: Op, inputs: Specs, outputs: Specs) -> str:
         return ""
     left, arrow, right = op.attrs.equation.partition("->")
     terms = left.split(",")
-    if not arrow or len(terms) != len(inputs) or any(len(t) != len(s.shape) for t, s in zip(terms, inputs, strict=True)):
+    if not arrow or [len(term) for term in terms] != [len(spec.shape) for spec in inputs]:
         return f"the equation {op.attrs.equation!r} does not fit the operands"
     if len(right) != len(outputs[0].shape) or not set(right) <= set(left):
         return f"the equation {op.attrs.equation!r} does not fit the result"
