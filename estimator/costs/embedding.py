@@ -21,9 +21,7 @@ def embedding_cost(op: Op, inputs: Tensors, outputs: Tensors) -> OpCost:
     """
     written = _size_bytes(outputs)
     rows = min(written, inputs[0].size_bytes)
-    return OpCost(
-        bytes_read=rows + _size_bytes(inputs[1:]), bytes_written=written, params=params_read(inputs)
-    )
+    return OpCost(bytes_read=rows + _size_bytes(inputs[1:]), bytes_written=written, params=params_read(inputs))
 
 
 @cost_of(OpKind.GATHER)

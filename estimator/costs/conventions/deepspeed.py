@@ -9,57 +9,49 @@ Source: deepspeed/profiling/flops_profiler/profiler.py, release 0.19.8.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
-from estimator.costs.conventions.aten_name import aten_name, qualified
-from estimator.costs.conventions.count import Convention, Count, LayerCount
-from estimator.costs.conventions.missed import note_missed_macs
-from estimator.costs.conventions.op_class import class_of_op
+from estimator.costs.conventions.aten_name import aten_name
+from estimator.costs.conventions.count import Convention, Count
+from estimator.costs.conventions.op_walk import OpRule, Work, count_ops, einsum_path_flops
 from estimator.costs.conventions.patched_function import PatchedActivations
 from estimator.costs.conventions.rnn_cell_rule import rnn_layer_work
 from estimator.costs.convolution import conv_macs
 from estimator.costs.matmul import contracted_extent
 from estimator.costs.recurrent import GATES
-from estimator.costs.registry import Tensors, is_free
+from estimator.costs.registry import Tensors
 from estimator.ir.graph import Graph
 from estimator.ir.op import EinsumAttrs, NormAttrs, Op, OpKind, ResizeAttrs, RnnAttrs, SoftmaxAttrs
 
-Work = tuple[int, int, int]
-"""(macs, other, bias)."""
-
 _PATCHED_ACTIVATIONS = frozenset({"relu", "prelu", "elu", "leaky_relu", "relu6", "silu", "gelu"})
+_RESIZE_BY_SCALE = frozenset({"torchvision.models.detection.transform.GeneralizedRCNNTransform"})
+"""Modules that ask for a scale factor and have torch turn it into a size (`recompute_scale_factor`)."""
 _PATCHED_PRODUCTS = frozenset({"matmul", "mm", "bmm", "addmm", "baddbmm"})
 
 
 def _conv(op: Op, inputs: Tensors, outputs: Tensors) -> Work:
-    return conv_macs(op, inputs, outputs), 0, outputs[0].numel if len(inputs) > 2 else 0
+    return Work(conv_macs(op, inputs, outputs), bias=outputs[0].numel if len(inputs) > 2 else 0)
 
 
 def _linear(_: Op, inputs: Tensors, outputs: Tensors) -> Work:
-    return outputs[0].numel * inputs[1].shape[-1], 0, 0
+    return Work(outputs[0].numel * inputs[1].shape[-1])
 
 
 def _matmul(op: Op, inputs: Tensors, outputs: Tensors) -> Work | None:
     if aten_name(op) not in _PATCHED_PRODUCTS:
         return None
-    return outputs[0].numel * contracted_extent(inputs, outputs), 0, inputs[2].numel if len(inputs) > 2 else 0
+    macs = outputs[0].numel * contracted_extent(inputs, outputs)
+    return Work(macs, bias=inputs[2].numel if len(inputs) > 2 else 0)
 
 
 def _einsum(op: Op, inputs: Tensors, _outputs: Tensors) -> Work:
-    """Numpy's path report, read with its four digits."""
     assert isinstance(op.attrs, EinsumAttrs)
-    import numpy as np  # only here: einsum is rare
-
-    operands = [np.broadcast_to(np.zeros(()), t.shape) for t in inputs]
-    report = str(np.einsum_path(op.attrs.equation, *operands, optimize="optimal")[1])
-    line = next(line for line in report.split("\n") if "optimized flop" in line.lower())
-    return 0, int(float(line.split(":")[-1])), 0
+    return Work(other=int(einsum_path_flops(op.attrs.equation, inputs)))
 
 
 def _attention(_: Op, inputs: Tensors, _outputs: Tensors) -> Work:
     q, k, v = inputs[:3]
     scores = math.prod(q.shape[:-1]) * k.shape[-2]
-    return scores * q.shape[-1] + scores * v.shape[-1], 0, 0
+    return Work(scores * (q.shape[-1] + v.shape[-1]))
 
 
 def _rnn(op: Op, inputs: Tensors, _outputs: Tensors) -> Work:
@@ -69,32 +61,38 @@ def _rnn(op: Op, inputs: Tensors, _outputs: Tensors) -> Work:
     products, other, bias = rnn_layer_work(attrs, x.shape[-1])
     first_sums = 2 * GATES[attrs.cell] * attrs.hidden_size * attrs.layers
     times = x.numel // x.shape[-1] * (2 if attrs.bidirectional else 1)
-    return 0, times * (2 * products - first_sums + other), times * bias
+    return Work(other=times * (2 * products - first_sums + other), bias=times * bias)
 
 
 def _norm(op: Op, inputs: Tensors, _outputs: Tensors) -> Work | None:
     assert isinstance(op.attrs, NormAttrs)
     plain = {"batch": 1, "layer": 4, "group": 4, "instance": 4}.get(op.attrs.function)
-    return None if plain is None else (0, inputs[0].numel * (plain + op.attrs.affine), 0)
-
-
-def _input_elements(_: Op, inputs: Tensors, _outputs: Tensors) -> Work:
-    return 0, inputs[0].numel, 0
+    return None if plain is None else Work(other=inputs[0].numel * (plain + op.attrs.affine))
 
 
 def _softmax(op: Op, inputs: Tensors, _outputs: Tensors) -> Work | None:
-    return None if isinstance(op.attrs, SoftmaxAttrs) and op.attrs.log else (0, inputs[0].numel, 0)
+    logarithm = isinstance(op.attrs, SoftmaxAttrs) and op.attrs.log
+    return None if logarithm else Work(other=inputs[0].numel)
 
 
-def _resize(op: Op, _inputs: Tensors, outputs: Tensors) -> Work:
+def _resize(op: Op, inputs: Tensors, outputs: Tensors) -> Work:
     """By scale factor: every output. By size: the product of the size alone, batch and channels forgotten."""
     assert isinstance(op.attrs, ResizeAttrs)
+    if op.attrs.by_scale:
+        return _output_elements(op, inputs, outputs)
     shape = outputs[0].shape
-    pixels = shape[1:-1] if op.attrs.channels_last else shape[2:]
-    return 0, math.prod(shape if op.attrs.by_scale else pixels), 0
+    return Work(other=math.prod(shape[1:-1] if op.attrs.channels_last else shape[2:]))
 
 
-_RULES: dict[OpKind, Callable[[Op, Tensors, Tensors], Work | None]] = {
+def _input_elements(_: Op, inputs: Tensors, _outputs: Tensors) -> Work:
+    return Work(other=inputs[0].numel)
+
+
+def _output_elements(_: Op, _inputs: Tensors, outputs: Tensors) -> Work:
+    return Work(other=outputs[0].numel)
+
+
+_RULES: dict[OpKind, OpRule] = {
     OpKind.CONV: _conv,
     OpKind.LINEAR: _linear,
     OpKind.MATMUL: _matmul,
@@ -110,32 +108,20 @@ _RULES: dict[OpKind, Callable[[Op, Tensors, Tensors], Work | None]] = {
 
 
 def _count(convention: Convention, graph: Graph) -> Count:
-    layers: list[LayerCount] = []
-    unsupported: dict[str, int] = {}
     activations = PatchedActivations(graph, _PATCHED_ACTIVATIONS)
-    for op in graph.ops:
-        rule = _input_elements if activations.sees(op) else _RULES.get(op.kind)
-        outputs = graph.outputs_of(op)
-        work = rule(op, graph.inputs_of(op), outputs) if rule else None
-        if work is not None:
-            macs, other, bias = work
-            layers.append(
-                convention.layer(
-                    op.name, qualified(op), class_of_op(op), macs=macs, other=other, bias=bias,
-                    output_shape=outputs[0].shape, ops=(op.name,),
-                )
-            )  # fmt: skip
-        elif not is_free(op.kind):
-            unsupported[op.source or str(op.kind)] = unsupported.get(op.source or str(op.kind), 0) + 1
-    kinds = {op.kind for op in graph.ops}
+    scaling = {module.path for module in graph.modules if module.type_name in _RESIZE_BY_SCALE}
+
+    def rule_of(op: Op) -> OpRule | None:
+        if op.kind is OpKind.RESIZE and op.scope in scaling:
+            return _output_elements
+        return _input_elements if activations.sees(op) else _RULES.get(op.kind)
+
     notes = []
-    if OpKind.RNN in kinds:
+    if any(op.kind is OpKind.RNN for op in graph.ops):
         notes.append("recurrent layers enter the flops but not the MACs, as in DeepSpeed")
-    if any(isinstance(op.attrs, ResizeAttrs) and not op.attrs.by_scale for op in graph.ops):
+    if any(rule_of(op) is _resize and not getattr(op.attrs, "by_scale", False) for op in graph.ops):
         notes.append("a resize to a given size counts its pixels only: DeepSpeed forgets batch and channels")
-    return note_missed_macs(
-        convention.total(layers, params=graph.params, unsupported=unsupported, notes=notes), graph
-    )
+    return count_ops(convention, graph, rule_of, notes=notes)
 
 
 CONVENTION = Convention(

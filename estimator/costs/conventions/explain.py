@@ -66,9 +66,7 @@ def explain(graph: Graph, first: str, second: str) -> Explanation:
         if x != y:
             rows.append(ExplanationRow(op_class, x, y, y - x, _rule(a, op_class), _rule(b, op_class)))
     if bias_a != bias_b:
-        rows.append(
-            ExplanationRow("bias", bias_a, bias_b, bias_b - bias_a, _bias_rule(bias_a), _bias_rule(bias_b))
-        )
+        rows.append(ExplanationRow("bias", bias_a, bias_b, bias_b - bias_a, _bias_rule(bias_a), _bias_rule(bias_b)))
     return Explanation(count_a, count_b, tuple(rows))
 
 

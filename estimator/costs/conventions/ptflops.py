@@ -14,11 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from estimator.costs.conventions.aten_name import aten_name, qualified
+from estimator.costs.conventions.aten_name import aten_name
 from estimator.costs.conventions.count import Convention, Count, LayerCount
 from estimator.costs.conventions.missed import note_missed_macs
 from estimator.costs.conventions.module_run import STAND_IN_NOTE, ModuleRun, ModuleTree, layer_type
-from estimator.costs.conventions.op_class import class_of_module, class_of_op
+from estimator.costs.conventions.op_class import class_of_module
+from estimator.costs.conventions.op_walk import Work as FunctionWork
+from estimator.costs.conventions.op_walk import op_layer
 from estimator.costs.conventions.patched_function import PatchedActivations
 from estimator.costs.conventions.rnn_cell_rule import rnn_layer_work
 from estimator.costs.matmul import contracted_extent
@@ -153,22 +155,23 @@ HOOKS: dict[str, Hook] = {
 }  # fmt: skip
 
 
-def _function_work(op: Op, graph: Graph, activations: PatchedActivations) -> Work | None:
+def _function_work(op: Op, graph: Graph, activations: PatchedActivations) -> FunctionWork | None:
     """Count what a patched function reports for an op; None if its function is not patched."""
-    if not op.inputs or not op.outputs:
+    if not op.inputs or not op.outputs or op.source.startswith("quantized."):
         return None
     inputs, outputs = graph.inputs_of(op), graph.outputs_of(op)
     if op.kind is OpKind.ACTIVATION:
-        return (0, inputs[0].numel, 0) if activations.sees(op) else None
+        return FunctionWork(other=inputs[0].numel) if activations.sees(op) else None
     if op.kind in (OpKind.POOL, OpKind.ADAPTIVE_POOL):
-        return 0, inputs[0].numel, 0
+        return FunctionWork(other=inputs[0].numel)
     if op.kind is OpKind.SOFTMAX:
         logarithm = isinstance(op.attrs, SoftmaxAttrs) and op.attrs.log
-        return None if logarithm else (0, inputs[0].numel, 0)
+        return None if logarithm else FunctionWork(other=inputs[0].numel)
     if op.kind is OpKind.RESIZE:
-        return 0, outputs[0].numel, 0
+        return FunctionWork(other=outputs[0].numel)
     if op.kind is OpKind.MATMUL and aten_name(op) in _PATCHED_PRODUCTS:
-        return outputs[0].numel * contracted_extent(inputs, outputs), 0, inputs[2].numel if len(inputs) > 2 else 0
+        macs = outputs[0].numel * contracted_extent(inputs, outputs)
+        return FunctionWork(macs, bias=inputs[2].numel if len(inputs) > 2 else 0)
     return None
 
 
@@ -183,11 +186,19 @@ def _hooked(tree: ModuleTree, path: str = "") -> Iterator[ModuleSpec]:
 
 
 def _batch(tree: ModuleTree) -> int:
-    """Find what ptflops takes for the batch: the length of the model's first positional argument, else 1."""
+    """Find what ptflops takes for the batch: the length of the model's first positional argument, else 1.
+
+    Detection models take a list of images, whose length is what counts.
+    """
     if tree.is_stand_in:
         return tree.graph.batch
-    shape = tree.runs[""][0].input_shape if tree.runs.get("") else ()
-    return max(shape[0], 1) if len(shape) > 1 else 1
+    root = tree.runs.get("")
+    if not root or not root[0].inputs:
+        return 1
+    if root[0].type_name.startswith("torchvision.models.detection."):
+        return len(root[0].inputs)
+    shape = root[0].input_shape
+    return max(shape[0], 1) if shape else 1
 
 
 def _count(convention: Convention, graph: Graph) -> Count:
@@ -214,13 +225,7 @@ def _count(convention: Convention, graph: Graph) -> Count:
     for op in graph.ops:
         work_done = _function_work(op, graph, activations)
         if work_done is not None:
-            macs, other, bias = work_done
-            layers.append(
-                convention.layer(
-                    op.name, f"function {qualified(op)}", class_of_op(op), macs=macs, other=other, bias=bias,
-                    output_shape=graph.tensors[op.outputs[0]].shape, ops=(op.name,),
-                )
-            )  # fmt: skip
+            layers.append(op_layer(convention, op, work_done, graph.outputs_of(op), prefix="function "))
     notes = [STAND_IN_NOTE] if tree.is_stand_in else []
     if batch > 1:
         notes.append(f"hook counts are for one of the {batch} samples, function counts for all of them, as in ptflops")

@@ -167,9 +167,7 @@ def _count(convention: Convention, graph: Graph) -> Count:
     notes = [note for note in graph.notes if "batch" in note.lower()]
     if any("/Initializer/" in layer.name for layer in layers):
         notes.append("the variables' initialisers are part of the graph, so the profiler counts them")
-    return note_missed_macs(
-        convention.total(layers, params=graph.params, unsupported=unsupported, notes=notes), graph
-    )
+    return note_missed_macs(convention.total(layers, params=graph.params, unsupported=unsupported, notes=notes), graph)
 
 
 def variable_shape(graph: Graph, name: str) -> tuple[int, ...]:

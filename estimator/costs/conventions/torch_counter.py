@@ -10,14 +10,13 @@ Source: torch/utils/flop_counter.py, release 2.14.
 from __future__ import annotations
 
 from estimator.costs.attention import score_count
-from estimator.costs.conventions.aten_name import aten_name, qualified
-from estimator.costs.conventions.count import Convention, Count, LayerCount
-from estimator.costs.conventions.missed import note_missed_macs
-from estimator.costs.conventions.op_class import class_of_op
+from estimator.costs.conventions.aten_name import aten_name
+from estimator.costs.conventions.count import Convention, Count
+from estimator.costs.conventions.op_walk import Work, count_ops
 from estimator.costs.convolution import conv_macs
 from estimator.costs.matmul import contracted_extent, einsum_steps
 from estimator.costs.recurrent import rnn_cells, sequence_steps
-from estimator.costs.registry import Tensors, is_free
+from estimator.costs.registry import Tensors
 from estimator.ir.graph import Graph
 from estimator.ir.op import Op, OpKind, RnnAttrs
 
@@ -46,28 +45,18 @@ def counted_macs(op: Op, inputs: Tensors, outputs: Tensors) -> int | None:
 def rnn_product_macs(attrs: RnnAttrs, inputs: Tensors) -> int:
     """MACs of a recurrent layer's matrix products over all steps, layers and directions."""
     per_step = sum(
-        cell.gates * attrs.hidden_size * (cell.input_size + cell.state_size)
-        + attrs.hidden_size * attrs.projection_size
+        cell.gates * attrs.hidden_size * (cell.input_size + cell.state_size) + attrs.hidden_size * attrs.projection_size
         for cell in rnn_cells(attrs, inputs[0].shape[-1])
     )
     return sequence_steps(attrs, inputs) * per_step
 
 
+def _work(op: Op, inputs: Tensors, outputs: Tensors) -> Work | None:
+    macs = counted_macs(op, inputs, outputs)
+    return None if macs is None else Work(macs)
+
+
 def _count(convention: Convention, graph: Graph) -> Count:
-    layers: list[LayerCount] = []
-    unsupported: dict[str, int] = {}
-    for op in graph.ops:
-        outputs = graph.outputs_of(op)
-        macs = counted_macs(op, graph.inputs_of(op), outputs)
-        if macs is not None:
-            layers.append(
-                convention.layer(
-                    op.name, qualified(op).replace("::", "."), class_of_op(op), macs=macs,
-                    output_shape=outputs[0].shape, ops=(op.name,),
-                )
-            )  # fmt: skip
-        elif not is_free(op.kind):
-            unsupported[op.source or str(op.kind)] = unsupported.get(op.source or str(op.kind), 0) + 1
     notes = []
     kinds = {op.kind for op in graph.ops}
     if OpKind.ATTENTION in kinds or OpKind.RNN in kinds:
@@ -75,11 +64,7 @@ def _count(convention: Convention, graph: Graph) -> Count:
             "run eagerly on a CPU, torch's counter leaves out fused attention, LSTMs and encoder fast paths; "
             "this is its count on meta tensors, which has them"
         )
-    return note_missed_macs(
-        convention.total(layers, params=graph.params, unsupported=unsupported, notes=notes), graph
-    )
-
-
+    return count_ops(convention, graph, lambda _: _work, notes=notes)
 
 
 CONVENTION = Convention(
