@@ -37,6 +37,7 @@ class Verb:
 VERBS: Final[Mapping[str, Verb]] = {
     "estimate": Verb("estimate", "estimate", "Latency and memory of a model on a device (the default verb)."),
     "compare": Verb("compare", "compare", "One model on several devices, side by side."),
+    "plan": Verb("plan", "plan", "Which devices, precisions and batches meet a latency and memory limit."),
     "count": Verb("count", "count", "MACs, FLOPs and parameters by any tool's convention."),
     "devices": Verb("devices", "devices", "List, show and validate the device catalogue."),
     "report": Verb("report", "report", "Write a self-contained HTML page: roofline, layers, memory over time."),
@@ -46,7 +47,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     "serve": Verb("serve", "serve", "Answer over gRPC."),
 }
 
-_FLAGS: Final = frozenset({"--strict", "--help", "-h", "--version"})
+_FLAGS: Final = frozenset({"--strict", "--pessimistic", "--help", "-h", "--version"})
 """Options without a value, as far as `verb_first` must know them to find the first positional argument."""
 
 

@@ -1,0 +1,124 @@
+"""``estimator-cli plan MODEL… --max-latency-ms X --max-memory-mb Y``: what meets a target."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+import click
+
+from estimator.cli.compare import split_devices
+from estimator.cli.options import ModelRequest, OutputFormat, TargetRequest, format_option
+from estimator.cli.output import colour_wanted, write_result
+from estimator.errors import BadOptionError
+from estimator.units import MEGA, s_from_ms
+
+if TYPE_CHECKING:
+    from estimator.planning.search import Candidate, EstimateCandidate, Plan, Requirement
+    from estimator.result import Estimate
+
+LARGEST = "max"
+
+
+@click.command()
+@click.argument("models", metavar="MODEL…", nargs=-1, required=True)
+@click.option("--max-latency-ms", type=click.FloatRange(min=0, min_open=True), metavar="X", help="For the whole batch.")
+@click.option("--max-memory-mb", type=click.FloatRange(min=0, min_open=True), metavar="Y", help="Peak; 1 MB = 10⁶ B.")
+@click.option("--devices", metavar="A,B,…", help="Devices to try; default: the whole catalogue.")
+@click.option("--precisions", metavar="P,Q,…", help="Precisions to try; default: each unit's own.")
+@click.option(
+    "--batches", default="1", show_default=True, metavar="1,8,…|max", help="Batch sizes, or the largest that fits."
+)
+@click.option("--runtime", metavar="R", help="Runtime; default: each unit's own.")
+@click.option("--input-shape", "input_shapes", metavar="[NAME=]1x3x224x224", multiple=True, help="Shape of an input.")
+@click.option("--pessimistic", is_flag=True, help="Hold the p90 of the latency against the limit, not the p50.")
+@format_option
+def plan(
+    models: tuple[str, ...],
+    max_latency_ms: float | None,
+    max_memory_mb: float | None,
+    devices: str | None,
+    precisions: str | None,
+    batches: str,
+    runtime: str | None,
+    input_shapes: tuple[str, ...],
+    pessimistic: bool,
+    output_format: OutputFormat,
+) -> None:
+    """Find devices, precisions and batch sizes on which MODEL meets a latency and a memory limit.
+
+    Lists what is feasible, and of that the Pareto front in latency, memory and throughput.
+    """
+    from estimator.dtypes import Precision
+    from estimator.planning.search import Candidate, Requirement, largest_batch
+    from estimator.planning.search import plan as search
+
+    requirement = Requirement(
+        None if max_latency_ms is None else s_from_ms(max_latency_ms),
+        None if max_memory_mb is None else round(max_memory_mb * MEGA),
+        pessimistic,
+    )
+    references = split_devices(devices) if devices else _whole_catalogue()
+    wanted = [Precision.parse(part).value for part in _split(precisions)] if precisions else [None]
+    estimate = _estimator_of_candidates(runtime, input_shapes)
+    candidates = [
+        Candidate(model, reference, precision, batch)
+        for model in models
+        for reference in references
+        for precision in wanted
+        for batch in _batch_sizes(batches)
+    ]
+    if batches == LARGEST:
+        candidates = [largest_batch(one, requirement, estimate) or one for one in candidates]
+    answer = search(candidates, requirement, estimate)
+    write_result(_render(answer, requirement, output_format))
+
+
+def _whole_catalogue() -> tuple[str, ...]:
+    from estimator.catalogue.loader import device_ids
+
+    return device_ids()
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _batch_sizes(text: str) -> list[int]:
+    if text == LARGEST:
+        return [1]
+    parts = _split(text)
+    if not parts or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise BadOptionError(f"no batch sizes: {text!r} (--batches)", expected="1,8,64 or max")
+    return list(dict.fromkeys(map(int, parts)))
+
+
+def _estimator_of_candidates(runtime: str | None, input_shapes: tuple[str, ...]) -> EstimateCandidate:
+    """Estimate candidates, reading each model once per batch size and each device once."""
+    from estimator.catalogue.loader import load_device
+    from estimator.engine import estimate as estimate_graph
+
+    device_of = functools.cache(load_device)
+    graph_of = functools.cache(lambda model, batch: ModelRequest(model, input_shapes, batch).load())
+
+    @functools.cache
+    def estimate(candidate: Candidate) -> Estimate:
+        device, unit = device_of(candidate.device)
+        options = TargetRequest(runtime, candidate.precision).options()
+        return estimate_graph(graph_of(candidate.model, candidate.batch), device, unit, options)
+
+    return estimate
+
+
+def _render(answer: Plan, requirement: Requirement, output_format: OutputFormat) -> str:
+    from estimator.cli import plan_form
+
+    match output_format:
+        case OutputFormat.JSON:
+            return plan_form.plan_json(answer, requirement)
+        case OutputFormat.CSV:
+            return plan_form.plan_csv(answer)
+        case OutputFormat.MARKDOWN:
+            return plan_form.plan_markdown(answer)
+        case OutputFormat.TABLE:
+            return plan_form.plan_screen(answer, colour=colour_wanted())
