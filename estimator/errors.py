@@ -41,6 +41,10 @@ import re
 from collections.abc import Sequence
 
 
+_LISTED_NAMES = 14
+"""How many known names an error lists."""
+
+
 def _did_you_mean(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.5)
     if not close:
@@ -96,8 +100,9 @@ class _UnknownNameError(UsageError):
         text += _did_you_mean(self.name, self.known)
         if self.list_command:
             text += f"\n  list all      {self.list_command}"
-        elif self.known:
-            text += f"\n  expected      {', '.join(self.known[:14])}"
+        elif self.known and "did you mean" not in text:
+            more = f", … ({len(self.known)} in all)" if len(self.known) > _LISTED_NAMES else ""
+            text += f"\n  expected      {', '.join(self.known[:_LISTED_NAMES])}{more}"
         return text
 
 

@@ -34,6 +34,6 @@ def export_graph(
     from estimator.ir.document import graph_to_json
 
     graph = ModelRequest(model, input_shapes, batch, layout, seq_len).load()
-    write_file(output, json.dumps(graph_to_json(graph), indent=1, allow_nan=False) + "\n")
+    write_file(output, json.dumps(graph_to_json(graph), separators=(",", ":"), allow_nan=False) + "\n")
     write_warnings(graph.notes)
     click.echo(f"wrote {output}: {len(graph.ops)} operators, {len(graph.tensors)} tensors", err=True)
