@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from estimator.catalogue.consistency import consistency_problems
-from estimator.catalogue.document import Document, read_document
+from estimator.catalogue.document import Document, KeyPath, read_document
 from estimator.catalogue.facts import Node
 from estimator.catalogue.loader import name_key
 from estimator.catalogue.location import devices_directory
@@ -32,12 +32,13 @@ def file_problems(path: Path) -> Iterator[CatalogueError]:
     except CatalogueError as error:
         yield error
         return
-    broken = False
-    for problem in document_problems(document):
-        broken = True
-        yield problem
-    if not broken:
-        yield from consistency_problems(document)
+    yield from _problems(document)
+
+
+def _problems(document: Document) -> Iterator[CatalogueError]:
+    """Yield what the schema refuses; else what contradicts something else."""
+    refused = list(document_problems(document))
+    yield from refused or consistency_problems(document)
 
 
 def catalogue_problems(paths: Sequence[Path]) -> Iterator[CatalogueError]:
@@ -47,10 +48,13 @@ def catalogue_problems(paths: Sequence[Path]) -> Iterator[CatalogueError]:
     """
     owners: dict[str, str] = {}
     for path in paths:
-        problems = list(file_problems(path))
-        yield from problems
-        if not problems:
-            yield from _name_problems(path, read_document(path), owners)
+        try:
+            document = merged_document(read_document(path), path)
+        except CatalogueError as error:
+            yield error
+            continue
+        problems = list(_problems(document))
+        yield from problems or _name_problems(path, document, owners)
 
 
 def _name_problems(path: Path, document: Document, owners: dict[str, str]) -> Iterator[CatalogueError]:
@@ -60,7 +64,9 @@ def _name_problems(path: Path, document: Document, owners: dict[str, str]) -> It
         yield CatalogueError(
             f"id {device_id!r} is not the file's name", where=document.where(("id",)), expected=f"id: {path.stem}"
         )
-    names = [(("id",), device_id), (("display_name",), root.text("display_name"))]
+    names: list[tuple[KeyPath, str]] = [(("id",), device_id)]
+    if "extends" not in root.values:
+        names.append((("display_name",), root.text("display_name")))
     names += [(("aliases",), alias) for alias in root.texts("aliases")]
     for key, name in names:
         owner = owners.setdefault(name_key(name), device_id)
@@ -71,7 +77,7 @@ def _name_problems(path: Path, document: Document, owners: dict[str, str]) -> It
 
 
 def catalogue_files() -> tuple[Path, ...]:
-    """The catalogue's own files, sorted."""
+    """List the catalogue's own files, sorted."""
     return tuple(sorted(devices_directory().glob("*.yaml")))
 
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final
+from itertools import pairwise
+from typing import Final, TypeAlias
 
 from estimator.catalogue.document import Document, KeyPath
 from estimator.catalogue.facts import Node, Quantity
@@ -23,10 +24,12 @@ from estimator.units import GIGA, MEGA
 TOLERANCE: Final = 0.05
 """Rounding in datasheets stays below this; a GB/GiB slip is 7.4 %, a dense/sparse slip 100 %."""
 
-type_rate = tuple[str, str, str | None]
-_VECTOR_64: Final[Mapping[type_rate, int]] = {("vector", "fp32", None): 128, ("vector", "fp16", None): 256}
-_VECTOR_128: Final[Mapping[type_rate, int]] = {("vector", "fp32", None): 256, ("vector", "fp16", None): 256}
-_TENSOR_1K: Final[Mapping[type_rate, int]] = {
+_Rate: TypeAlias = tuple[str, str, str | None]
+"""Engine, input type, accumulator."""
+
+_VECTOR_64: Final[dict[_Rate, int]] = {("vector", "fp32", None): 128, ("vector", "fp16", None): 256}
+_VECTOR_128: Final[dict[_Rate, int]] = {("vector", "fp32", None): 256, ("vector", "fp16", None): 256}
+_TENSOR_1K: Final[dict[_Rate, int]] = {
     ("tensor", "fp16", "fp16"): 1024,
     ("tensor", "fp16", "fp32"): 1024,
     ("tensor", "bf16", "fp32"): 1024,
@@ -39,7 +42,7 @@ _TENSOR_1K: Final[Mapping[type_rate, int]] = {
 _TENSOR_2K: Final = {key: 2 * rate for key, rate in _TENSOR_1K.items()}
 _TENSOR_4K: Final = {key: 4 * rate for key, rate in _TENSOR_1K.items()}
 
-RATE_PER_CORE_CYCLE: Final[Mapping[str, Mapping[type_rate, int]]] = {
+RATE_PER_CORE_CYCLE: Final[Mapping[str, Mapping[_Rate, int]]] = {
     "maxwell": {("vector", "fp32", None): 256, ("vector", "fp16", None): 512},
     "pascal": {("vector", "fp32", None): 256, ("vector", "fp16", None): 4, ("vector", "int8", "int32"): 1024},
     "pascal-gp100": _VECTOR_64,
@@ -100,6 +103,10 @@ _PIN_RATE_GBIT: Final[Mapping[str, tuple[float, float]]] = {
 _DECIMAL_LOOKS_BINARY: Final = frozenset(
     multiple * 2**power for multiple in (1, 3, 5, 11) for power in range(9) if multiple * 2**power <= 512
 )
+
+
+_RATE_OF_PRECISION: Final = {"w8a16": "int8", "w4a16": "int8", "amp-fp16": "fp32", "amp-bf16": "fp32"}
+"""The dtype whose rate a precision needs at least, where the names differ."""
 
 
 def consistency_problems(document: Document) -> Iterator[CatalogueError]:
@@ -208,7 +215,7 @@ def _clock_order(unit: Node, path: KeyPath) -> Iterator[_Slip]:
     execution = unit.node("execution")
     order = ("base", "boost", "max")
     known = [(name, clock) for name in order if (clock := execution.quantity(f"{name}_clock")) is not None]
-    for (low, slow), (high, fast) in zip(known, known[1:], strict=False):
+    for (low, slow), (high, fast) in pairwise(known):
         if slow.value > fast.value:
             yield (*path, "execution"), f"{low} clock is above {high} clock", f"{low} at most {high}"
     cores, clusters = execution.fact("core_count"), list(unit.nodes("clusters"))
@@ -287,7 +294,7 @@ def _sparse(unit: Node, path: KeyPath) -> Iterator[_Slip]:
 
 
 def _claimed(root: Node, unit: Node, name: str, path: KeyPath) -> Iterator[_Slip]:
-    """A cited ceiling that equals a claim for the whole chip is the claim, not a fact of the unit."""
+    """Find a cited ceiling that equals a claim for the whole chip: it is the claim, not a fact of the unit."""
     claims = [claim for claim in root.nodes("claims") if claim.optional_text("unit") == name]
     figures = {claim.values.get("tops") for claim in claims}
     for index, entry in enumerate(unit.nodes("compute")):
@@ -308,7 +315,7 @@ def _cache_order(unit: Node, path: KeyPath) -> Iterator[_Slip]:
         if level.text("level") in ("l3", "l2", "l1")
         and (size := level.quantity("size", cores.value if cores else None)) is not None
     ]
-    for (outer, large, _), (inner, small, explained) in zip(caches, caches[1:], strict=False):
+    for (outer, large, _), (inner, small, explained) in pairwise(caches):
         if small.value > large.value and not explained:
             yield (*path, "memory"), f"{inner} is larger than {outer}", "levels from the outermost inwards"
     execution = unit.node("execution")
@@ -318,11 +325,11 @@ def _cache_order(unit: Node, path: KeyPath) -> Iterator[_Slip]:
 
 
 def _runtime_ceilings(unit: Node, path: KeyPath) -> Iterator[_Slip]:
-    """A precision that a runtime takes needs a rate, or nothing can be estimated in it."""
+    """Find a precision that a runtime takes without a rate for it: nothing could be estimated in it."""
     rates = {entry.text("dtype") for entry in unit.nodes("compute") if entry.quantity("dense") is not None}
     for index, runtime in enumerate(unit.nodes("runtimes")):
         for precision in runtime.texts("precisions"):
-            needed = {"w8a16": "int8", "w4a16": "int8", "amp-fp16": "fp32", "amp-bf16": "fp32"}.get(precision, precision)
+            needed = _RATE_OF_PRECISION.get(precision, precision)
             emulated = needed == "bf16" and "fp32" in rates
             if needed not in rates and not emulated:
                 yield (

@@ -13,13 +13,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 import yaml
 
 from estimator.errors import CatalogueError
 
-Value: TypeAlias = "str | int | float | bool | None | Sequence[Value] | Mapping[str, Value]"
+Value: TypeAlias = "str | int | float | bool | Sequence[Value] | Mapping[str, Value] | None"
 KeyPath: TypeAlias = tuple[str | int, ...]
 
 MAX_BYTES: Final = 1_000_000
@@ -36,10 +36,6 @@ _AMBIGUOUS = re.compile(
     r"|[-+]?(\.[0-9]+|[0-9][0-9_,]*\.?[0-9_]*)(e[-+]?[0-9]+)?"  # exponents, underscores, a bare point
     r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}[t ].*"  # timestamps
 )
-
-
-class _Event(Protocol):
-    start_mark: yaml.Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +116,7 @@ def leading_values(text: str, stop_after: str, name: str) -> dict[str, Value]:
     return builder.partial()
 
 
-def _events(name: str, text: str) -> Iterator[_Event]:
+def _events(name: str, text: str) -> Iterator[yaml.Event]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         yield from yaml.parse(text, Loader=loader)
@@ -157,7 +153,7 @@ class _Builder:
         self._root: Value = None
         self._document_count = 0
 
-    def build(self, events: Iterator[_Event]) -> Value:
+    def build(self, events: Iterator[yaml.Event]) -> Value:
         for event in events:
             self.feed(event)
         return self._root
@@ -170,7 +166,7 @@ class _Builder:
             return dict(self._stack[0].values or {})
         return dict(self._root) if isinstance(self._root, Mapping) else {}
 
-    def feed(self, event: _Event) -> None:
+    def feed(self, event: yaml.Event) -> None:
         match event:
             case yaml.ScalarEvent():
                 self._scalar(event)
@@ -189,7 +185,7 @@ class _Builder:
             case _:
                 pass
 
-    def _open(self, event: _Event, mapping: bool) -> None:
+    def _open(self, event: yaml.Event, mapping: bool) -> None:
         if len(self._stack) >= MAX_DEPTH:
             raise self._error(event, "nested too deeply", f"at most {MAX_DEPTH} levels")
         if self._stack and self._stack[-1].values is not None and self._stack[-1].key is None:
@@ -197,7 +193,7 @@ class _Builder:
         path: KeyPath = ()
         if self._lines is not None:
             path = self._next_path()
-            self._lines.setdefault(path, event.start_mark.line + 1)
+            self._lines.setdefault(path, _line(event))
         self._stack.append(_Frame(path, mapping))
 
     def _next_path(self) -> KeyPath:
@@ -216,10 +212,10 @@ class _Builder:
                 raise self._error(event, f"duplicate key {event.value!r}", "each key once")
             frame.key = event.value
             if self._lines is not None:
-                self._lines[(*frame.path, frame.key)] = event.start_mark.line + 1
+                self._lines[(*frame.path, frame.key)] = _line(event)
             return
         if self._lines is not None and frame is not None and frame.values is None:
-            self._lines[self._next_path()] = event.start_mark.line + 1
+            self._lines[self._next_path()] = _line(event)
         value: Value = event.value if event.style else self._plain(event)
         self._place(value, event)
 
@@ -241,7 +237,7 @@ class _Builder:
             )
         return text
 
-    def _place(self, value: Value, event: _Event) -> None:
+    def _place(self, value: Value, event: yaml.Event) -> None:
         if not self._stack:
             self._root = value
             return
@@ -254,14 +250,18 @@ class _Builder:
         else:
             raise self._error(event, "a key must be text", "`key: value`")
 
-    def _refuse_anchor_and_tag(self, event: _Event, anchor: str | None, tag: str | None) -> None:
+    def _refuse_anchor_and_tag(self, event: yaml.Event, anchor: str | None, tag: str | None) -> None:
         if anchor is not None:
             raise self._error(event, f"anchor &{anchor} is not allowed", "each value written out")
         if tag is not None:
             raise self._error(event, f"tag {tag} is not allowed", "plain data without tags")
 
-    def _error(self, event: _Event, what: str, expected: str) -> CatalogueError:
-        return CatalogueError(what, where=f"{self._name}:{event.start_mark.line + 1}", expected=expected)
+    def _error(self, event: yaml.Event, what: str, expected: str) -> CatalogueError:
+        return CatalogueError(what, where=f"{self._name}:{_line(event)}", expected=expected)
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1
 
 
 def _is_not_text(text: str) -> bool:

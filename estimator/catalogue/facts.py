@@ -61,41 +61,41 @@ class Node:
     values: Mapping[str, Value]
 
     def text(self, key: str) -> str:
-        """Text that the schema guarantees."""
+        """Read text that the schema guarantees."""
         value = self.values[key]
         if not isinstance(value, str):
             raise TypeError(f"{key} is not text")
         return value
 
     def optional_text(self, key: str) -> str | None:
-        """Text, or None when the key is absent."""
+        """Read text, or None when the key is absent."""
         return self.text(key) if key in self.values else None
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A sequence of texts; empty when the key is absent."""
+        """Read a sequence of texts; empty when the key is absent."""
         return tuple(str(item) for item in _sequence(self.values.get(key)))
 
     def node(self, key: str) -> Node:
-        """A mapping below; empty when the key is absent."""
+        """Read a mapping below; empty when the key is absent."""
         value = self.values.get(key, {})
         if not isinstance(value, Mapping):
             raise TypeError(f"{key} is not a mapping")
         return Node(value)
 
     def nodes(self, key: str) -> Iterator[Node]:
-        """The mappings of a sequence."""
+        """Iterate over the mappings of a sequence."""
         for item in _sequence(self.values.get(key)):
             if not isinstance(item, Mapping):
                 raise TypeError(f"{key} holds something else than mappings")
             yield Node(item)
 
     def children(self, key: str) -> Iterator[tuple[str, Node]]:
-        """Named mappings below."""
+        """Iterate over named mappings below."""
         for name in self.node(key).values:
             yield name, self.node(key).node(name)
 
     def fact(self, key: str) -> Quantity | None:
-        """A fact as it stands; None when absent, or unknown with no stand-in."""
+        """Read a fact as it stands; None when absent, or unknown with no stand-in."""
         if key not in self.values:
             return None
         fact = self.node(key).values
@@ -107,7 +107,7 @@ class Node:
         return Quantity(_number(number, key), Basis(str(basis)))
 
     def quantity(self, stem: str, cores: float | None = None) -> Quantity | None:
-        """A fact whose key is `stem` and a unit, in base SI; ``_per_core`` is multiplied by `cores`.
+        """Read a fact whose key is `stem` and a unit, in base SI; ``_per_core`` is multiplied by `cores`.
 
         Returns
         -------
@@ -125,13 +125,13 @@ class Node:
 
 
 def sourced_values(root: Node) -> tuple[SourcedValue, ...]:
-    """Every fact of a document in file order, with its source spelled out."""
+    """List every fact of a document in file order, with its source spelled out."""
     titles = {name: source.text("title") for name, source in root.children("sources")}
     return tuple(_walk(root.values, "", titles))
 
 
 def assumption_sentences(values: Sequence[SourcedValue], unit: str) -> tuple[str, ...]:
-    """What nobody published among the values that an estimate reads, as sentences.
+    """List what nobody published among the values that an estimate reads, as sentences.
 
     Parameters
     ----------

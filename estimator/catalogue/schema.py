@@ -14,6 +14,8 @@ unknown    nothing, and `value: unknown`; `assume` with `why` says what stands i
 
 from __future__ import annotations
 
+import json
+import sys
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -199,9 +201,7 @@ class Level(Quantified):
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
-        self._at_most_one(
-            "size_gib", "size_mib", "size_kib", "size_bytes", "size_mib_per_core", "size_kib_per_core"
-        )
+        self._at_most_one("size_gib", "size_mib", "size_kib", "size_bytes", "size_mib_per_core", "size_kib_per_core")
         return self
 
 
@@ -247,11 +247,11 @@ class Unit(Strict):
     kind: Literal["cpu", "gpu", "npu"]
     display_name: Text
     architecture: Name
-    execution: Execution = Field(default_factory=Execution)
+    execution: Execution | None = None
     clusters: list[Cluster] = []
     compute: list[Ceiling] = Field(min_length=1)
     memory: list[Level] = []
-    overhead: Overhead = Field(default_factory=Overhead)
+    overhead: Overhead | None = None
     runtimes: list[Runtime] = Field(min_length=1)
     measurements: list[Measurement] = []
 
@@ -316,7 +316,7 @@ class DeviceFile(Strict):
     extends: Text | None = Field(None, description="A user's variant: the device it changes.")
     release_year: Count | None = None
     default_unit: Name
-    memory: SharedMemory = Field(default_factory=SharedMemory)
+    memory: SharedMemory | None = None
     power_w: Number | None = Field(None, description="TDP, board power or module power.")
     host_link: Link | None = None
     interconnect: Link | None = None
@@ -335,3 +335,14 @@ def _refuse_repeats(noun: str, keys: list[Any]) -> None:
     for index, key in enumerate(keys):
         if key in keys[:index]:
             raise ValueError(f"{noun} {key!r} is listed twice")
+
+
+def json_schema_text() -> str:
+    """JSON Schema of a device file, for editors; published as ``docs/device.schema.json``."""
+    schema = DeviceFile.model_json_schema(by_alias=True)
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Device file"}
+    return json.dumps({**head, **{key: value for key, value in schema.items() if key != "title"}}, indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json_schema_text())

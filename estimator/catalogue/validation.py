@@ -109,7 +109,7 @@ def _problem(document: Document, details: ErrorDetails) -> CatalogueError:
 
 
 def _document_path(root: Value, location: tuple[int | str, ...]) -> KeyPath:
-    """The part of a schema location that exists in the document (unions and aliases add parts of their own)."""
+    """Find the part of a schema location that exists in the document (unions and aliases add parts of their own)."""
     path: list[int | str] = []
     here: Value = root
     for part in location:

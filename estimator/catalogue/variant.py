@@ -82,7 +82,7 @@ def _parent_path(parent: Value, path: Path, where: str) -> Path:
 
 
 def _without_names(root: Mapping[str, Value]) -> Mapping[str, Value]:
-    """A variant is another product: its parent's aliases stay with the parent."""
+    """Drop what stays with the parent: a variant is another product."""
     return {key: value for key, value in root.items() if key not in ("aliases", "extends")}
 
 
@@ -104,7 +104,7 @@ def _merged(parent: Value, child: Value) -> Value:
     if isinstance(parent, Mapping) and isinstance(child, Mapping) and "value" not in child:
         below = {key: _merged(parent[key], value) if key in parent else value for key, value in child.items()}
         return {**parent, **below}
-    if _is_list(parent) and _is_list(child):
+    if isinstance(parent, list) and isinstance(child, list):
         return _merged_entries(parent, child)
     return child
 
@@ -121,7 +121,3 @@ def _entry_key(entry: Value) -> tuple[Value, ...] | None:
     if not isinstance(entry, Mapping):
         return None
     return tuple(entry.get(key) for key in _ENTRY_KEYS)
-
-
-def _is_list(value: Value) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
