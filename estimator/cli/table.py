@@ -1,0 +1,72 @@
+"""``estimator-cli table SPACE.yaml --device D -o LUT.yaml``: a per-block latency table for a search loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from estimator.cli.options import TargetRequest, device_option, target_options
+from estimator.cli.output import write_file
+from estimator.units import format_seconds
+
+if TYPE_CHECKING:
+    from estimator.ir.graph import Graph
+    from estimator.result import Estimate
+
+
+@click.command()
+@click.argument("space_file", metavar="SPACE.yaml", type=click.Path(dir_okay=False, path_type=Path))
+@device_option
+@click.option(
+    "-o", "--output", required=True, metavar="LUT.yaml", type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write, as a whole or not at all.",
+)  # fmt: skip
+@target_options
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Batch of each row."
+)
+def table(
+    space_file: Path,
+    device: str,
+    output: Path,
+    runtime: str | None,
+    precision: str | None,
+    layout: str | None,
+    strict: bool,
+    calibrations: tuple[Path, ...],
+    batch: int,
+) -> None:
+    """Tabulate the latency of every block of a search space on a device.
+
+    Rows are in the layout that the space asks for, once-for-all's or ProxylessNAS's: times in ms under ``mean``.
+    """
+    from estimator.catalogue.loader import load_device
+    from estimator.engine import estimate
+    from estimator.planning.space import load_space
+    from estimator.planning.table import latency_table, table_yaml
+
+    found, unit = load_device(device)
+    options = TargetRequest(runtime, precision, layout, strict, calibrations=calibrations).options()
+    space = load_space(space_file)
+    answers: list[Estimate] = []
+
+    def estimate_block(graph: Graph) -> Estimate:
+        answers.append(estimate(graph, found, unit, options))
+        return answers[-1]
+
+    rows = latency_table(space, estimate_block, batch=batch)
+    write_file(output, table_yaml(rows, _header(answers[0])))
+    total = f"wrote {output}: {len(rows.rows)} rows"
+    click.echo(total + (f", fixed cost {format_seconds(rows.fixed_s)}" if rows.fixed_s else ""), err=True)
+
+
+def _header(answer: Estimate) -> str:
+    """Say what the rows hold for, so that a table never floats about without its device."""
+    kind = answer.provenance.kind.value
+    where = f"{answer.device}/{answer.unit}, {answer.runtime}, {answer.precision}, batch {answer.batch}"
+    return (
+        f"latency in ms per block: {answer.device_name} ({where}); coefficients: {kind}\n"
+        "sum the rows of a network, and add Fixed once where it is listed"
+    )
