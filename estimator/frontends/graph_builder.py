@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from estimator.dtypes import DType
+from estimator.errors import GraphError, ModelFileError
 from estimator.ir.graph import Graph
 from estimator.ir.op import Attrs, NoAttrs, Op, OpKind
 from estimator.ir.tensor import Shape, TensorRole, TensorSpec
@@ -125,8 +126,8 @@ class GraphBuilder:
 
         Raises
         ------
-        GraphError
-            An op reads a tensor that nothing makes, or another invariant is broken.
+        ModelFileError
+            An op reads a tensor that nothing makes, or another invariant of a graph is broken.
         """
         inputs, outputs = tuple(inputs), tuple(outputs)
         read = {t for op in self.ops for t in op.inputs} | set(outputs)
@@ -140,17 +141,21 @@ class GraphBuilder:
             if roots & sources_seen:
                 kept[derived] = replace(kept[derived], role=TensorRole.BUFFER)
             sources_seen |= roots
-        return validate(
-            Graph(
-                name=name,
-                tensors=kept,
-                inputs=inputs,
-                outputs=outputs,
-                ops=tuple(self.ops),
-                notes=tuple(self._notes),
-                source_format=source_format,
-            )
+        graph = Graph(
+            name=name,
+            tensors=kept,
+            inputs=inputs,
+            outputs=outputs,
+            ops=tuple(self.ops),
+            notes=tuple(self._notes),
+            source_format=source_format,
         )
+        try:
+            return validate(graph)
+        except GraphError as error:
+            raise ModelFileError(
+                f"the model in the file contradicts itself: {error.what}", where=error.where, expected=error.expected
+            ) from error
 
     def _roots(self, names: Iterable[str]) -> set[str]:
         """Find the stored weights that derived ones come from."""
