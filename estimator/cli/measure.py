@@ -1,0 +1,66 @@
+"""``estimator-cli measure MODEL… -o RECORDS.csv``: records of the machine at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from estimator.cli.options import LAYOUTS
+from estimator.errors import EstimatorError
+
+
+@click.command()
+@click.argument("models", metavar="MODEL…", nargs=-1, required=True)
+@click.option(
+    "-o", "--output", required=True, metavar="RECORDS.csv", type=click.Path(dir_okay=False, path_type=Path),
+    help="Records to write.",
+)  # fmt: skip
+@click.option("--device", default="here", show_default=True, metavar="ID[/UNIT]", help="What to call this machine.")
+@click.option("--runtime", default="torch-eager", show_default=True, metavar="R",
+              help="torch-eager, torch-compile, onnxruntime (.onnx) or tflite (.tflite).")  # fmt: skip
+@click.option("--precision", default="fp32", show_default=True, metavar="P")
+@click.option("--layout", type=click.Choice(LAYOUTS), default=LAYOUTS[0], show_default=True)
+@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Rescale the leading dimension.")
+@click.option("--input-shape", "input_shapes", metavar="[NAME=]1x3x224x224", multiple=True, help="Shape of an input.")
+@click.option("--seconds", type=click.FloatRange(min=0), default=3.0, show_default=True, help="Timed per model.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of the runtime; default: its own.")
+def measure(
+    models: tuple[str, ...],
+    output: Path,
+    device: str,
+    runtime: str,
+    precision: str,
+    layout: str,
+    batch: int | None,
+    input_shapes: tuple[str, ...],
+    seconds: float,
+    threads: int | None,
+) -> None:
+    """Measure MODELs on this machine and write them as records.
+
+    A model that cannot be measured is named on standard error and left out; the others are written.
+    """
+    from estimator.calibration.measure import MeasureOptions
+    from estimator.calibration.measure import measure as measure_model
+    from estimator.calibration.records import Record, write_records
+    from estimator.dtypes import Precision
+    from estimator.units import ms_from_s
+
+    identity, _, unit = device.partition("/")
+    options = MeasureOptions(runtime, Precision.parse(precision), layout, budget_s=seconds, thread_count=threads)
+    records: list[Record] = []
+    failures: list[EstimatorError] = []
+    for model in models:
+        try:
+            record = measure_model(model, identity, unit or "cpu", options, input_shapes=input_shapes, batch=batch)
+        except EstimatorError as error:
+            failures.append(error)
+            click.echo(f"left out {model}: {str(error).partition(chr(10))[0]}", err=True)
+            continue
+        records.append(record)
+        click.echo(f"{model}: {ms_from_s(record.latency_s):.4g} ms; {record.conditions}", err=True)
+    if not records:
+        raise failures[0]
+    write_records(records, output)
+    click.echo(f"wrote {output}: {len(records)} of {len(models)} models", err=True)
