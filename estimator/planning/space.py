@@ -103,8 +103,10 @@ def load_space(path: Path) -> Space:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark is not None else str(path)
         raise ModelFileError("not readable as YAML", where=where, expected="a search space") from error
-    except UnicodeDecodeError as error:
-        raise ModelFileError("not text", where=str(path), expected="a search space in YAML") from error
+    except RecursionError as error:
+        raise ModelFileError(
+            "not readable as YAML: nested too deeply", where=str(path), expected="a search space"
+        ) from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the whole file"
