@@ -25,13 +25,25 @@ _AFFINE_FLOPS = {"batch": 0, "layer": 2, "group": 2, "instance": 2, "rms": 1, "l
 def norm_cost(op: Op, inputs: Tensors, outputs: Tensors) -> OpCost:
     """Normalisation of x[n, c, ...] with optional scale, shift, stored mean and variance.
 
-    other = numel(x) · per element (2 batch; 5 + 2 affine layer, group, instance; 3 + 1 rms).
+    other = numel(x) · per element (2 batch; 5 + 2 affine layer, group, instance; 3 + 1 rms). A batch norm without
+    stored statistics computes them, as an instance norm does.
     Source: docs/model/counting.md, table 1.
     """
     assert isinstance(op.attrs, NormAttrs)
     function = op.attrs.function
+    if function == "batch" and not has_stored_statistics(op, inputs):
+        function = "instance"  # the same arithmetic, over another set of elements
     per_element = _PLAIN_FLOPS.get(function, 5) + (_AFFINE_FLOPS.get(function, 2) if op.attrs.affine else 0)
     return streaming_cost(op, inputs, outputs, other_flops=inputs[0].numel * per_element)
+
+
+def has_stored_statistics(op: Op, inputs: Tensors) -> bool:
+    """Whether a norm is given mean and variance rather than computing them.
+
+    Inputs are x, (scale), (shift), (mean), (var): with scale and perhaps shift there are four or five of them.
+    """
+    affine = isinstance(op.attrs, NormAttrs) and op.attrs.affine
+    return len(inputs) >= (4 if affine else 3)
 
 
 @cost_of(OpKind.SOFTMAX)

@@ -29,12 +29,11 @@ def rnn_cost(op: Op, inputs: Tensors, outputs: Tensors) -> OpCost:
     assert isinstance(op.attrs, RnnAttrs)
     attrs = op.attrs
     steps = sequence_steps(attrs, inputs)
-    macs = other = 0
-    for cell in rnn_cells(attrs, inputs[0].shape[-1]):
-        hidden = attrs.hidden_size
-        macs += cell.gates * hidden * (cell.input_size + cell.state_size) + hidden * attrs.projection_size
-        other += cell.gates * hidden * (3 if attrs.has_bias else 1) + hidden * _CELL_FLOPS[attrs.cell]
-    return streaming_cost(op, inputs, outputs, macs=steps * macs, other_flops=steps * other)
+    other = sum(
+        cell.gates * attrs.hidden_size * (3 if attrs.has_bias else 1) + attrs.hidden_size * _CELL_FLOPS[attrs.cell]
+        for cell in rnn_cells(attrs, inputs[0].shape[-1])
+    )
+    return streaming_cost(op, inputs, outputs, macs=rnn_product_macs(attrs, inputs), other_flops=steps * other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +61,13 @@ def sequence_steps(_attrs: RnnAttrs, inputs: Tensors) -> int:
     """Time steps · batch: all of x but its feature axis."""
     x = inputs[0]
     return x.numel // x.shape[-1] if x.shape[-1] else 0
+
+
+def rnn_product_macs(attrs: RnnAttrs, inputs: Tensors) -> int:
+    """MACs of a recurrent layer's matrix products over all steps, layers and directions."""
+    hidden = attrs.hidden_size
+    per_step = sum(
+        cell.gates * hidden * (cell.input_size + cell.state_size) + hidden * attrs.projection_size
+        for cell in rnn_cells(attrs, inputs[0].shape[-1])
+    )
+    return sequence_steps(attrs, inputs) * per_step

@@ -17,18 +17,24 @@ _KEEPS_LAYOUT = frozenset(
 
 
 class Contiguity:
-    """Layout inference over one graph, by name; answers are remembered.
+    """Layout of one graph's tensors, by name.
 
-    Views are taken for strided by their function alone: a slice that keeps whole leading rows, or a permutation of
-    extents of 1, is contiguous in fact; the extents of both are checked for the latter only.
+    A graph recorded with strides says itself what is contiguous. For others, views are taken for strided by their
+    function alone: a slice that keeps whole leading rows is contiguous in fact.
     """
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
+        self._has_strides = any(t.strides is not None for t in graph.tensors.values())
         self._known: dict[str, bool] = {}
 
     def of(self, name: str) -> bool:
         """Whether tensor `name` is contiguous."""
+        if self._has_strides:
+            return self._graph.tensors[name].strides is None
+        return self._inferred(name)
+
+    def _inferred(self, name: str) -> bool:
         chain: list[str] = []
         answer: bool | None = None
         while answer is None:

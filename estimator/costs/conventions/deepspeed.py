@@ -17,6 +17,7 @@ from estimator.costs.conventions.patched_function import PatchedActivations
 from estimator.costs.conventions.rnn_cell_rule import rnn_layer_work
 from estimator.costs.convolution import conv_macs
 from estimator.costs.matmul import contracted_extent
+from estimator.costs.normalisation import has_stored_statistics
 from estimator.costs.recurrent import GATES
 from estimator.costs.registry import Tensors
 from estimator.ir.graph import Graph
@@ -66,7 +67,9 @@ def _rnn(op: Op, inputs: Tensors, _outputs: Tensors) -> Work:
 
 def _norm(op: Op, inputs: Tensors, _outputs: Tensors) -> Work | None:
     assert isinstance(op.attrs, NormAttrs)
-    plain = {"batch": 1, "layer": 4, "group": 4, "instance": 4}.get(op.attrs.function)
+    plain = {"batch": 4, "layer": 4, "group": 4, "instance": 4}.get(op.attrs.function)
+    if op.attrs.function == "batch" and has_stored_statistics(op, inputs):
+        plain = 1
     return None if plain is None else Work(other=inputs[0].numel * (plain + op.attrs.affine))
 
 

@@ -12,12 +12,14 @@ from estimator.costs.conventions.count import Convention, Count
 from estimator.costs.conventions.op_walk import OpRule, Work, count_ops, einsum_path_flops
 from estimator.costs.convolution import conv_macs
 from estimator.costs.matmul import contracted_extent
+from estimator.costs.normalisation import has_stored_statistics
+from estimator.costs.recurrent import rnn_product_macs
 from estimator.costs.registry import Tensors
 from estimator.ir.graph import Graph
-from estimator.ir.op import AdaptivePoolAttrs, EinsumAttrs, NormAttrs, Op, OpKind, ResizeAttrs
+from estimator.ir.op import AdaptivePoolAttrs, EinsumAttrs, NormAttrs, Op, OpKind, ResizeAttrs, RnnAttrs
 
 _MATMULS = frozenset({"addmm", "bmm", "mm", "matmul"})
-_NORM_PER_ELEMENT = {"layer": 4, "group": 4, "instance": 4}
+_NORM_PER_ELEMENT = {"batch": 4, "layer": 4, "group": 4, "instance": 4}
 _IGNORED = frozenset({
     "Int", "ScalarImplicit", "__and__", "arange", "bitwise_not", "cat", "chunk", "clamp", "clamp_",
     "constant_pad_nd", "contiguous", "copy_", "detach", "dropout", "empty", "eq", "expand", "flatten", "floor",
@@ -31,7 +33,7 @@ _IGNORED = frozenset({
 
 def _norm(op: Op, inputs: Tensors, _outputs: Tensors) -> Work | None:
     assert isinstance(op.attrs, NormAttrs)
-    if op.attrs.function == "batch":
+    if op.attrs.function == "batch" and has_stored_statistics(op, inputs):
         return Work(other=inputs[0].numel * (1 + op.attrs.affine))
     per_element = _NORM_PER_ELEMENT.get(op.attrs.function)
     return None if per_element is None else Work(other=inputs[0].numel * (per_element + op.attrs.affine))
@@ -41,7 +43,9 @@ def _linear(_: Op, inputs: Tensors, outputs: Tensors) -> Work:
     return Work(macs=outputs[0].numel * inputs[1].shape[-1])
 
 
-def _conv(op: Op, inputs: Tensors, outputs: Tensors) -> Work:
+def _conv(op: Op, inputs: Tensors, outputs: Tensors) -> Work | None:
+    if op.source.endswith(".padding"):
+        return None  # padding given as a word is another operator, aten::_convolution_mode, without a rule
     return Work(macs=conv_macs(op, inputs, outputs))
 
 
@@ -69,6 +73,12 @@ def _resize(op: Op, inputs: Tensors, outputs: Tensors) -> Work | None:
     return Work(other=per_output * outputs[0].numel) if planar and per_output else None
 
 
+def _rnn(op: Op, inputs: Tensors, _outputs: Tensors) -> Work | None:
+    """Count single cells, which a trace shows as linear layers; whole recurrent layers are one unknown operator."""
+    assert isinstance(op.attrs, RnnAttrs)
+    return Work(rnn_product_macs(op.attrs, inputs)) if aten_name(op).endswith("_cell") else None
+
+
 def _grid_sample(_: Op, _inputs: Tensors, outputs: Tensors) -> Work:
     return Work(other=4 * outputs[0].numel)
 
@@ -87,6 +97,7 @@ _RULES: dict[OpKind, OpRule] = {
     OpKind.NORM: _norm,
     OpKind.RESIZE: _resize,
     OpKind.ADAPTIVE_POOL: _adaptive_pool,
+    OpKind.RNN: _rnn,
     OpKind.GRID_SAMPLE: _grid_sample,
 }
 
@@ -101,11 +112,12 @@ CONVENTION = Convention(
     quantity="FLOPs (1 MAC = 1)",
     mac_weight=1,
     rules={
-        "convolution": "1 MAC = 1, no bias",
+        "convolution": "1 MAC = 1, no bias; padding given as a word (same) nothing",
         "linear": "1 MAC = 1, no bias",
         "matmul": "1 MAC = 1, no addend; baddbmm nothing",
-        "batch norm": "2 per element with scale and shift, else 1",
+        "batch norm": "2 per element with scale and shift, else 1; from the batch's own statistics 5 and 4",
         "other norm": "layer, group, instance norm 5 per element with scale and shift, else 4; RMS norm nothing",
+        "recurrent": "single cells 1 MAC = 1; layers nothing",
         "resize": "nearest 1, bilinear 4 per output, in two dimensions only",
         "adaptive pooling": "1 per input of a 2-d average",
     },

@@ -79,7 +79,7 @@ def op_layer(convention: Convention, op: Op, work: Work, outputs: Tensors, prefi
 
 
 def einsum_path_flops(equation: str, inputs: Tensors) -> float:
-    """The optimised FLOP count in numpy's einsum path report, with the four digits it prints."""
+    """Read the optimised FLOP count in numpy's einsum path report, with the four digits it prints."""
     import numpy as np  # only here: einsum is rare, and importing the conventions stays light
 
     operands = [np.broadcast_to(np.zeros(()), t.shape) for t in inputs]

@@ -11,7 +11,7 @@ from estimator.costs.conventions.count import Convention, Count
 from estimator.costs.conventions.op_walk import Work, count_ops
 from estimator.costs.convolution import conv_macs
 from estimator.costs.matmul import contracted_extent, einsum_steps
-from estimator.costs.recurrent import rnn_cells, sequence_steps
+from estimator.costs.recurrent import rnn_cells, rnn_product_macs, sequence_steps
 from estimator.costs.registry import Tensors
 from estimator.ir.graph import Graph
 from estimator.ir.op import Op, OpKind, RnnAttrs
@@ -34,18 +34,24 @@ def _work(op: Op, inputs: Tensors, outputs: Tensors, contiguity: Contiguity) -> 
         return Work(out.numel * contracted_extent(inputs, outputs), bias=out.numel if len(inputs) > 2 else 0)
     if op.kind is OpKind.EINSUM:
         return Work(sum(step.extent for step in einsum_steps(op, [t.shape for t in inputs]) if step.summed))
-    if op.kind is OpKind.RNN and isinstance(op.attrs, RnnAttrs) and op.attrs.cell != "lstm":
-        return _recurrent(op.attrs, inputs)
+    if op.kind is OpKind.RNN and isinstance(op.attrs, RnnAttrs):
+        opaque = op.attrs.cell == "lstm" and not op.attrs.projection_size and not aten_name(op).endswith("_cell")
+        return None if opaque else _recurrent(op.attrs, inputs)
     return None
 
 
 def _recurrent(attrs: RnnAttrs, inputs: Tensors) -> Work:
-    """Products and both biases of every gate; LSTMs never come here, they are one opaque CPU call."""
+    """Count the products and both biases of every gate.
+
+    A batch-first input is transposed first, so that the first layer adds its input bias apart from the product.
+    An LSTM without projection never comes here: it is one opaque CPU call.
+    """
+    x = inputs[0].shape
+    cells = rnn_cells(attrs, x[-1])
+    transposed = attrs.batch_first and len(x) == 3 and min(x[:2]) > 1
+    biases = sum(cell.gates * (1 if transposed and cell.layer == 0 else 2) for cell in cells) * attrs.hidden_size
     steps = sequence_steps(attrs, inputs)
-    cells = rnn_cells(attrs, inputs[0].shape[-1])
-    macs = sum(cell.gates * attrs.hidden_size * (cell.input_size + cell.state_size) for cell in cells)
-    bias = sum(2 * cell.gates * attrs.hidden_size for cell in cells) if attrs.has_bias else 0
-    return Work(steps * macs, bias=steps * bias)
+    return Work(rnn_product_macs(attrs, inputs), bias=steps * biases if attrs.has_bias else 0)
 
 
 def _count(convention: Convention, graph: Graph) -> Count:
@@ -66,7 +72,7 @@ CONVENTION = Convention(
         "convolution": "1 MAC = 1, bias 1 per output",
         "linear": "1 MAC = 1, bias 1 per output where torch fuses it (addmm)",
         "matmul": "1 MAC = 1, addend 1 per output; baddbmm nothing",
-        "recurrent": "GRU and plain RNN: gate products and biases; LSTM nothing",
+        "recurrent": "GRU, plain RNN, cells: gate products and biases; LSTM layers nothing",
     },
     counter=_count,
 )

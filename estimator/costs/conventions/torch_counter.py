@@ -15,7 +15,7 @@ from estimator.costs.conventions.count import Convention, Count
 from estimator.costs.conventions.op_walk import Work, count_ops
 from estimator.costs.convolution import conv_macs
 from estimator.costs.matmul import contracted_extent, einsum_steps
-from estimator.costs.recurrent import rnn_cells, sequence_steps
+from estimator.costs.recurrent import rnn_product_macs
 from estimator.costs.registry import Tensors
 from estimator.ir.graph import Graph
 from estimator.ir.op import Op, OpKind, RnnAttrs
@@ -40,15 +40,6 @@ def counted_macs(op: Op, inputs: Tensors, outputs: Tensors) -> int | None:
     if op.kind is OpKind.RNN and isinstance(op.attrs, RnnAttrs):
         return rnn_product_macs(op.attrs, inputs)
     return None
-
-
-def rnn_product_macs(attrs: RnnAttrs, inputs: Tensors) -> int:
-    """MACs of a recurrent layer's matrix products over all steps, layers and directions."""
-    per_step = sum(
-        cell.gates * attrs.hidden_size * (cell.input_size + cell.state_size) + attrs.hidden_size * attrs.projection_size
-        for cell in rnn_cells(attrs, inputs[0].shape[-1])
-    )
-    return sequence_steps(attrs, inputs) * per_step
 
 
 def _work(op: Op, inputs: Tensors, outputs: Tensors) -> Work | None:
