@@ -110,7 +110,7 @@ class PoolRunner:
         """
         slot = self._slots.get()
         try:
-            self._cancelled[slot] = False
+            self._cancelled[slot] = budget.is_cancelled()
             job = (method, request.SerializeToString(), budget.deadline_s, slot)
             ok, payload = self._result(self._submit(job), budget, slot)
         finally:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Final, TypeAlias
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -27,6 +28,10 @@ from estimator.v1 import estimator_pb2, estimator_pb2_grpc
 
 SERVICE: Final = estimator_pb2.DESCRIPTOR.services_by_name["EstimatorService"].full_name
 LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
+
+AddressInfo: TypeAlias = tuple[
+    socket.AddressFamily, socket.SocketKind, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+]
 
 logger = logging.getLogger("estimator.service")
 
@@ -129,17 +134,13 @@ class Server:
 
     def _bind(self, credentials: grpc.ServerCredentials | None) -> int:
         listen = self._options.listen
+        _probe(listen)
         try:
             if credentials is None:
                 return int(self._server.add_insecure_port(listen))
             return int(self._server.add_secure_port(listen, credentials))
-        except RuntimeError:
-            raise BadOptionError(
-                f"cannot listen on {listen!r}",
-                where="--listen",
-                expected="HOST:PORT with a free port of this machine",
-                hint="another server may hold the port; --listen localhost:0 takes a free one",
-            ) from None
+        except RuntimeError as error:
+            raise _cannot_listen(listen, str(error).partition("\n")[0]) from None
 
 
 def serve(options: ServerOptions, announce: Callable[[str], None]) -> None:
@@ -171,6 +172,42 @@ def describe(options: ServerOptions) -> str:
     exposed = not local and not (options.client_ca or (options.tls_cert and options.token_file))
     warning = "; anybody on the network may call it" if exposed and not options.token_file else ""
     return f"{tls}, {token}, {workers}{warning}"
+
+
+def _probe(listen: str) -> None:
+    """Bind and release the address: the system says why it cannot be had, gRPC's core only logs it."""
+    if listen.startswith("unix:"):
+        return
+    host, colon, port = listen.rpartition(":")
+    if not (colon and host and port.isdecimal() and int(port) < 1 << 16):
+        raise _cannot_listen(listen, "it is not HOST:PORT")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise _cannot_listen(listen, error.strerror) from None
+    reasons = [reason for reason in map(_bind_problem, found) if reason]
+    if len(reasons) == len(found):
+        raise _cannot_listen(listen, reasons[0])
+
+
+def _bind_problem(found: AddressInfo) -> str:
+    family, kind, protocol, _, address = found
+    try:
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _cannot_listen(listen: str, reason: str | None) -> BadOptionError:
+    return BadOptionError(
+        f"cannot listen on {listen!r}: {reason}",
+        where="--listen",
+        expected="HOST:PORT, a free port of this machine, or unix:PATH",
+        hint="--listen localhost:0 takes any free port",
+    )
 
 
 @contextlib.contextmanager

@@ -1,0 +1,112 @@
+"""Whatever is sent, the answer is a reason: never INTERNAL, never a hang."""
+
+import grpc
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from estimator.client.batch_builder import BatchBuilder
+from estimator.client.graph_message import graph_to_message
+from estimator.v1 import estimator_pb2 as pb
+from estimator.v1 import graph_pb2
+from tests.contract import nouns
+from tests.service.networks import mlp, with_two_uses_of_one_weight
+
+WAIT_S = 20
+TARGET = pb.Target(device="sd865")
+ACCEPTED = (
+    grpc.StatusCode.OK,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.FAILED_PRECONDITION,  # a network that is sound and has no rule
+)
+numbers = st.lists(st.integers(-(2**31), 2**31 - 1) | st.integers(-1, 8), max_size=12)
+
+
+def code(call, request):
+    try:
+        call(request, timeout=WAIT_S)
+    except grpc.RpcError as failure:
+        return failure.code()
+    return grpc.StatusCode.OK
+
+
+def built(*graphs):
+    builder = BatchBuilder()
+    for graph in graphs:
+        builder.add(graph)
+    return builder.take()
+
+
+GOOD_BATCH = built(mlp(), with_two_uses_of_one_weight(), mlp(3))
+GOOD_BYTES = GOOD_BATCH.SerializeToString()
+GOOD_GRAPH_BYTES = graph_to_message(with_two_uses_of_one_weight()).SerializeToString()
+
+
+@given(content=st.binary(max_size=200))
+def test_random_bytes_are_no_onnx_file(service, content):
+    request = pb.EstimateRequest(model=pb.Model(onnx=pb.OnnxModel(content=content)), target=TARGET)
+    assert code(service.stub.Estimate, request) is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@given(
+    graph_offsets=numbers, op_index=numbers, edge_offsets=numbers, edge_src=numbers, output_offsets=numbers,
+    output_src=numbers,
+)  # fmt: skip
+def test_random_arrays_are_refused_or_answered(service, **arrays):
+    batch = graph_pb2.GraphBatch(ops=GOOD_BATCH.ops, **arrays)
+    request = pb.BatchEstimateRequest(batch=batch, targets=[TARGET])
+    assert code(service.stub.BatchEstimate, request) in ACCEPTED
+
+
+@given(
+    field=st.sampled_from(["graph_offsets", "op_index", "edge_offsets", "edge_src", "output_offsets", "output_src"]),
+    position=st.integers(0, 1000),
+    value=st.integers(-(2**31), 2**31 - 1) | st.integers(-2, 12),
+)
+def test_one_wrong_number_is_refused_or_answered(service, field, position, value):
+    batch = graph_pb2.GraphBatch.FromString(GOOD_BYTES)
+    array = getattr(batch, field)
+    array[position % len(array)] = value
+    request = pb.BatchEstimateRequest(batch=batch, targets=[TARGET])
+    assert code(service.stub.BatchEstimate, request) in ACCEPTED
+
+
+@given(position=st.integers(0, len(GOOD_BYTES) - 1), value=st.integers(0, 255))
+def test_a_flipped_byte_of_a_batch_is_refused_or_answered(service, position, value):
+    data = bytearray(GOOD_BYTES)
+    data[position] = value
+    raw = service.channel.unary_unary("/estimator.v1.EstimatorService/BatchEstimate")
+    wrapped = pb.BatchEstimateRequest(targets=[TARGET]).SerializeToString() + b"\x0a" + varint(len(data)) + bytes(data)
+    # The transport answers bytes that are no message with INTERNAL, before the service sees them.
+    assert code(raw, wrapped) in ACCEPTED or not parses(pb.BatchEstimateRequest, wrapped)
+
+
+@given(position=st.integers(0, len(GOOD_GRAPH_BYTES) - 1), value=st.integers(0, 255))
+def test_a_flipped_byte_of_a_graph_is_refused_or_answered(service, position, value):
+    data = bytearray(GOOD_GRAPH_BYTES)
+    data[position] = value
+    if parses(graph_pb2.Graph, bytes(data)):
+        model = pb.Model(graph=graph_pb2.Graph.FromString(bytes(data)))
+        assert code(service.stub.Estimate, pb.EstimateRequest(model=model, target=TARGET)) in ACCEPTED
+
+
+@given(graph=nouns.graphs())
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_a_graph_without_sense_is_refused_or_answered(service, graph):
+    request = pb.EstimateRequest(model=pb.Model(graph=graph_to_message(graph)), target=TARGET)
+    assert code(service.stub.Estimate, request) in ACCEPTED
+
+
+def parses(message, data):
+    try:
+        message.FromString(data)
+    except Exception:  # protobuf's own DecodeError
+        return False
+    return True
+
+
+def varint(number):
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*out, number])
