@@ -63,7 +63,8 @@ class ItemFailure:
 class BatchEstimate:
     """Answers to many networks on one device, as columns, [graphs] each.
 
-    Microseconds, because the wire carries them: local and remote columns are the same to the bit.
+    Microseconds, because the wire carries them: local and remote columns are the same to the bit. (A
+    conversion rounds, so `latency_ms` may differ in the last bit from that of a single estimate.)
 
     Attributes
     ----------
