@@ -21,7 +21,7 @@ from estimator.errors import CatalogueError, UnknownDeviceError
 
 HERE: Final = "here"
 _SEPARATORS = re.compile(r"[\s_.,()-]+")
-_ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 
 
 def load_device(reference: str) -> tuple[Device, Unit]:

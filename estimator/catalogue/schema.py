@@ -324,12 +324,6 @@ class DeviceFile(Strict):
     units: dict[Name, Unit] = Field(min_length=1)
     sources: dict[Name, Source] = {}
 
-    @model_validator(mode="after")
-    def _default_unit_exists(self) -> Self:
-        if self.default_unit not in self.units:
-            raise ValueError(f"default_unit {self.default_unit!r} is not one of {', '.join(self.units)}")
-        return self
-
 
 def _refuse_repeats(noun: str, keys: list[Any]) -> None:
     for index, key in enumerate(keys):

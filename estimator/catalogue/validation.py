@@ -44,6 +44,12 @@ def document_problems(document: Document) -> Iterator[CatalogueError]:
                 yield _problem(document, details)
         return
     yield from _source_problems(document, set(model.sources))
+    if model.default_unit not in model.units:
+        yield CatalogueError(
+            f"default_unit {model.default_unit!r} is not a unit of the file",
+            where=document.where(("default_unit",)),
+            expected=f"one of {', '.join(model.units)}",
+        )
     leading = [key for key in document.root if key in IDENTITY_KEYS]
     if list(document.root)[: len(leading)] != leading:
         yield CatalogueError(

@@ -18,7 +18,7 @@ _FORMAT = click.option(
     "--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True,
     help="How to write the result.",
 )  # fmt: skip
-_NAME_WIDTH: Final = 32
+_NAME_WIDTH: Final = 29
 
 
 @click.group()
