@@ -153,7 +153,8 @@ def assumption_sentences(values: Sequence[SourcedValue], unit: str) -> tuple[str
 def _subject(path: str, unit: str) -> str | None:
     """Name in words what a path holds, if timing or memory reads it: rates, bandwidths, sizes, clocks, cores."""
     if path.startswith("memory."):
-        return path.removeprefix("memory.").partition("_")[0].join(("memory ", ""))
+        name = path.removeprefix("memory.").partition("_")[0]
+        return None if name == "type" else f"memory {name}"
     if not path.startswith(unit):
         return None
     section, _, rest = path.removeprefix(unit).partition("[")
@@ -163,10 +164,15 @@ def _subject(path: str, unit: str) -> str | None:
     if section == "memory":
         return f"{label} {key.partition('_')[0]}"
     if section == "clusters" and key in ("core_count", "clock_ghz", "fp32_flops_per_cycle"):
-        return f"{label} {key.replace('_', ' ')}"
+        return f"{label} {_words(key)}"
     if section.startswith("execution.") and ("clock" in section or section.endswith("core_count")):
-        return section.removeprefix("execution.").replace("_", " ")
+        return _words(section.removeprefix("execution."))
     return None
+
+
+def _words(key: str) -> str:
+    """Write ``max_clock_mhz`` as ``max clock``: the value prints its unit."""
+    return key.removesuffix("_mhz").removesuffix("_ghz").replace("_", " ")
 
 
 def _walk(value: Value, path: str, titles: Mapping[str, str]) -> Iterator[SourcedValue]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from estimator.catalogue.document import MAX_BYTES, parse_document, read_document
@@ -102,12 +102,14 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)  # the machine is shared; time is not what is tested
 @given(st.dictionaries(PLAIN_TEXT, VALUES, min_size=1, max_size=5))
 def test_what_is_not_surprising_reads_as_any_yaml_parser_reads_it(data: dict[str, object]):
     text = yaml.safe_dump(data, allow_unicode=True, width=math.inf)
     assert parse_document(text, "my.yaml").root == yaml.safe_load(text) == data
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_no_text_breaks_the_parser_in_another_way_than_its_own_error(text: str):
     with contextlib.suppress(CatalogueError):
