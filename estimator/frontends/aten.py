@@ -14,7 +14,7 @@ import torch
 
 from estimator.dtypes import DType
 from estimator.frontends import aten_compute, aten_movement, aten_pointwise, aten_quantised
-from estimator.frontends.aten_call import Call, Mapped, Rule
+from estimator.frontends.aten_call import Call, Mapped, Rule, words
 from estimator.ir.op import OpKind, UnknownAttrs
 
 RULES: dict[str, Rule] = {
@@ -34,9 +34,9 @@ DTYPES: dict[torch.dtype, DType] = {
 }  # fmt: skip
 QUANTISED_DTYPES = frozenset({torch.qint8, torch.quint8, torch.qint32})
 
-_METADATA_CHANGING = frozenset(
+_METADATA_CHANGING = words(
     "resize resize_as set squeeze unsqueeze t transpose swapaxes swapdims as_strided detach requires_grad "
-    "unsqueeze_copy".split()
+    "unsqueeze_copy"
 )
 
 
@@ -62,6 +62,8 @@ class OperatorPlan:
         No argument is written and no result shares storage: shapes may be remembered by signature.
     decomposes : bool
         No rule, but torch can express it by simpler operators.
+    is_quantised : bool
+        One of ``quantized::``, whose weights are packed script objects.
     """
 
     name: str
@@ -76,6 +78,7 @@ class OperatorPlan:
     is_identity: bool
     is_pure: bool
     decomposes: bool
+    is_quantised: bool
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """Every argument in schema order, defaults filled in."""
@@ -119,6 +122,7 @@ def plan_of(operator: torch._ops.OpOverload) -> OperatorPlan:
         is_identity=is_identity,
         is_pure=not (writes or aliasing or may_view or is_identity) and namespace in ("aten", "torchvision"),
         decomposes=rule is None and operator.has_kernel_for_dispatch_key(_COMPOSITE),
+        is_quantised=namespace.startswith("quantized"),
     )
 
 

@@ -70,6 +70,11 @@ class Mapped(NamedTuple):
 Rule = Callable[[Call], Mapped]
 
 
+def words(text: str) -> frozenset[str]:
+    """Read a table of operator names that is written as running text."""
+    return frozenset(text.split())
+
+
 def is_tensor(value: object) -> TypeGuard[TensorLike]:
     """Whether an argument is a tensor (real, meta, fake, or a stand-in)."""
     return hasattr(value, "stride") and hasattr(value, "dtype")

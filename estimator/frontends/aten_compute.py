@@ -43,8 +43,8 @@ def _conv_transpose(call: Call) -> Mapped:
     """conv_transpose{1,2,3}d(input, weight, bias, stride, padding, output_padding, groups, dilation)."""
     x, w, b, stride, padding, _, groups, dilation = call.args[:8]
     rank = len(w.shape) - 2
-    geometry = (per_axis(v, rank) for v in (stride, padding, dilation))
-    attrs = ConvAttrs(tuple(w.shape[2:]), *geometry, groups=groups, transposed=True)
+    stride, padding, dilation = (per_axis(v, rank) for v in (stride, padding, dilation))
+    attrs = ConvAttrs(tuple(w.shape[2:]), stride, padding, dilation, groups, transposed=True)
     return Mapped(OpKind.CONV, present((x, w, b)), attrs)
 
 
@@ -52,8 +52,8 @@ def _convolution(call: Call) -> Mapped:
     """convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)."""
     x, w, b, stride, padding, dilation, transposed, _, groups = call.args[:9]
     rank = len(w.shape) - 2
-    geometry = (per_axis(v, rank) for v in (stride, padding, dilation))
-    attrs = ConvAttrs(tuple(w.shape[2:]), *geometry, groups=groups, transposed=transposed)
+    stride, padding, dilation = (per_axis(v, rank) for v in (stride, padding, dilation))
+    attrs = ConvAttrs(tuple(w.shape[2:]), stride, padding, dilation, groups, transposed)
     return Mapped(OpKind.CONV, present((x, w, b)), attrs)
 
 

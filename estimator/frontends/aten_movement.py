@@ -6,42 +6,40 @@ result shares storage with its source (`Call.aliased`).
 
 from __future__ import annotations
 
-from estimator.frontends.aten_call import Call, Mapped, Rule, axis_order, positive_axis
+from estimator.frontends.aten_call import Call, Mapped, Rule, axis_order, positive_axis, words
 from estimator.ir.op import AxisAttrs, CopyAttrs, FunctionAttrs, NoAttrs, OpKind
 
-VIEWS = frozenset(
+VIEWS = words(
     "view _unsafe_view reshape _reshape_alias flatten unflatten permute transpose t squeeze unsqueeze expand slice "
     "select split chunk unbind narrow movedim moveaxis swapaxes swapdims view_as reshape_as expand_as numpy_T T mT "
     "matrix_H adjoint mH diagonal as_strided unfold real imag view_as_real view_as_complex tensor_split hsplit vsplit "
     "dsplit split_with_sizes ravel positive atleast_1d atleast_2d atleast_3d broadcast_to conj resolve_conj "
     "resolve_neg sym_constrain_range contiguous to _to_copy type_as rearrange clone set resize_as resize "
-    "unsafe_split unsafe_chunk unsafe_split_with_sizes squeeze_copy expand_copy lift_fresh_copy".split()
+    "unsafe_split unsafe_chunk unsafe_split_with_sizes squeeze_copy expand_copy lift_fresh_copy"
 )
 """Names whose result may share storage with their first tensor."""
 
-IDENTITIES = frozenset(
-    "dropout alpha_dropout feature_dropout feature_alpha_dropout detach alias lift_fresh lift requires_grad".split()
+IDENTITIES = words(
+    "dropout alpha_dropout feature_dropout feature_alpha_dropout detach alias lift_fresh lift requires_grad"
 )
-_COPIES = frozenset(
+_COPIES = words(
     "repeat tile roll flip fliplr flipud rot90 pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle "
-    "repeat_interleave copy stack tril triu diag_embed block_diag column_stack cartesian_prod diag".split()
+    "repeat_interleave copy stack tril triu diag_embed block_diag column_stack cartesian_prod diag"
 )
-_TRANSPOSING_COPIES = frozenset(
-    "pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle rot90 stack_inner".split()
-)
-_FILLS = frozenset(
+_TRANSPOSING_COPIES = words("pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle rot90 stack_inner")
+_FILLS = words(
     "zeros ones full empty arange linspace logspace eye rand randn randint randperm zeros_like ones_like full_like "
     "empty_like rand_like randn_like randint_like new_zeros new_ones new_full new_empty new_empty_strided "
     "empty_strided scalar_tensor tril_indices triu_indices fill zero normal uniform multinomial "
-    "hann_window hamming_window blackman_window bartlett_window exponential random range complex_fill vander".split()
+    "hann_window hamming_window blackman_window bartlett_window exponential random range complex_fill vander"
 )
-_GATHERS = frozenset(
+_GATHERS = words(
     "index gather index_select take take_along_dim masked_select nonzero bucketize searchsorted argwhere isin "
-    "nonzero_static".split()
+    "nonzero_static"
 )
-_SCATTERS = frozenset(
+_SCATTERS = words(
     "index_put _index_put_impl scatter scatter_add scatter_reduce index_add index_copy index_fill masked_scatter "
-    "slice_scatter select_scatter diagonal_scatter one_hot put fill_diagonal index_reduce bincount histc".split()
+    "slice_scatter select_scatter diagonal_scatter one_hot put fill_diagonal index_reduce bincount histc"
 )
 _CONCATS = {"cat": None, "concat": None, "concatenate": None, "hstack": 1, "vstack": 0, "dstack": 2, "row_stack": 0}
 
@@ -56,7 +54,7 @@ def _is_transposing(call: Call) -> bool:
 
 
 def _view(call: Call) -> Mapped:
-    """A view if storage is shared, a cast if only the type differs, else a copy."""
+    """Map to a view if storage is shared, a cast if only the type differs, else a copy."""
     if call.aliased:
         return Mapped(OpKind.VIEW, call.tensors[:1], FunctionAttrs(call.name.lstrip("_")))
     source = call.tensors[0]

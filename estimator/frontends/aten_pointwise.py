@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from estimator.frontends.aten_call import Call, Mapped, Rule, positive_axes
+from estimator.frontends.aten_call import Call, Mapped, Rule, positive_axes, words
 from estimator.ir.op import FunctionAttrs, NoAttrs, OpKind, ReduceAttrs
 
-ACTIVATIONS = frozenset(
+ACTIVATIONS = words(
     "relu relu6 gelu silu sigmoid tanh hardswish hardsigmoid prelu leaky_relu elu selu celu mish softplus softsign "
-    "log_sigmoid glu threshold rrelu hardshrink softshrink _prelu_kernel".split()
+    "log_sigmoid glu threshold rrelu hardshrink softshrink _prelu_kernel"
 )
-UNARIES = frozenset(
+UNARIES = words(
     "exp exp2 expm1 log log2 log10 log1p sqrt rsqrt neg negative abs absolute sin cos tan asin acos atan sinh cosh "
     "asinh acosh atanh erf erfc erfinv special_erf special_expm1 special_expit special_log1p reciprocal floor ceil "
     "round trunc fix frac sign sgn square logical_not bitwise_not isnan isinf isfinite isneginf isposinf "
     "nan_to_num sinc special_sinc logit digamma lgamma i0 angle conj_physical deg2rad rad2deg signbit "
-    "clamp_min clamp_max _conj_physical bernoulli".split()
+    "clamp_min clamp_max _conj_physical bernoulli"
 )
-BINARIES = frozenset(
+BINARIES = words(
     "add sub rsub subtract mul multiply div divide true_divide pow float_power maximum minimum fmax fmin eq ne lt le "
     "gt ge equal_elementwise not_equal less less_equal greater greater_equal logical_and logical_or logical_xor "
     "bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift __and__ __or__ __xor__ __lshift__ "
     "__rshift__ fmod remainder atan2 arctan2 floor_divide copysign xlogy special_xlogy hypot ldexp logaddexp "
-    "logaddexp2 heaviside complex polar outer ger isclose".split()
+    "logaddexp2 heaviside complex polar outer ger isclose"
 )
-TERNARIES = frozenset("where addcmul addcdiv lerp masked_fill".split())
+TERNARIES = words("where addcmul addcdiv lerp masked_fill")
 REDUCTIONS = {
     "sum": "sum", "nansum": "sum", "mean": "mean", "nanmean": "mean", "amax": "max", "amin": "min", "max": "max",
     "min": "min", "aminmax": "max", "prod": "prod", "any": "any", "all": "all", "var": "var", "std": "std",
@@ -111,8 +111,8 @@ RULES: dict[str, Rule] = {
                     _quantise(OpKind.QUANTIZE)),
     "dequantize": _quantise(OpKind.DEQUANTIZE),
 }  # fmt: skip
-for _name in (
+for _name in words(
     "fft_fft fft_ifft fft_rfft fft_irfft fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2 fft_fftn fft_ifftn fft_rfftn "
     "fft_irfftn fft_hfft fft_ihfft stft istft _fft_r2c _fft_c2r _fft_c2c"
-).split():
+):
     RULES[_name] = _function(OpKind.FFT)

@@ -76,7 +76,7 @@ def parse_input_shapes(texts: Sequence[str]) -> tuple[InputShape, ...]:
 
 
 def shapes_by_name(shapes: Sequence[InputShape]) -> dict[str, Shape]:
-    """Mapping form for file formats, whose inputs have names; the key "" stands for a single unnamed shape.
+    """Key shapes by name, as file formats need them; the key "" stands for a single unnamed shape.
 
     Raises
     ------

@@ -5,7 +5,7 @@ is estimated without ever loading torch.
 
 References
 ----------
-``file.onnx`` · ``file.tflite`` · ``file.pt2`` · ``saved_model/`` ``file.pb`` ``file.meta`` ``file.keras`` · ``graph.json``
+``file.onnx`` · ``file.tflite`` · ``file.pt2`` · ``saved_model/`` · ``file.{pb,meta,keras}`` · ``graph.json``
     A file; the suffix (or the directory's content) decides.
 ``torchvision:NAME`` · ``timm:NAME`` · ``transformers:CONFIG.json[?phase=prefill|decode]``
     A model zoo; weights are random and never allocated.

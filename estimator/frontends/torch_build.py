@@ -33,7 +33,7 @@ def build_weightless(constructor: Callable[[], torch.nn.Module]) -> torch.nn.Mod
             return constructor()
 
 
-class _MixedToMeta(TorchDispatchMode):
+class _MixedToMeta(TorchDispatchMode):  # type: ignore[misc]
     """Let meta win wherever meta and real tensors meet."""
 
     def __torch_dispatch__(
@@ -61,9 +61,7 @@ def weightless() -> Iterator[None]:
             return parameter
         twin = twins.get(parameter)
         if twin is None:
-            empty = torch.empty_strided(
-                parameter.shape, parameter.stride(), dtype=parameter.dtype, device="meta"
-            )
+            empty = torch.empty_strided(parameter.shape, parameter.stride(), dtype=parameter.dtype, device="meta")
             twin = torch.nn.Parameter(empty, requires_grad=parameter.requires_grad)
             twins[parameter] = twin
         return twin

@@ -1,7 +1,7 @@
 """The reference front-end: a module through ``torch.export`` (non-strict, on meta tensors).
 
-Ten to fifty times slower than the recorder and stricter about what a model may do; it exists because an exported program
-is torch's own statement of what runs. Tests prove that both front-ends give the same ops.
+Ten to fifty times slower than the recorder and stricter about what a model may do; it exists because an exported
+program is torch's own statement of what runs. Tests prove that both front-ends give the same ops.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from estimator.errors import TraceError
-from estimator.frontends.aten import DTYPES, OperatorPlan, plan_of, recorded_outputs
+from estimator.frontends.aten import DTYPES, QUANTISED_DTYPES, OperatorPlan, plan_of, recorded_outputs
 from estimator.frontends.aten_call import Call
 from estimator.ir.graph import Graph, ModuleSpec
 from estimator.ir.op import Op
@@ -105,10 +105,7 @@ class _Translation:
         self._weights: dict[str, tuple[str, TensorRole]] = {
             **{k: (v, TensorRole.PARAMETER) for k, v in signature.inputs_to_parameters.items()},
             **{k: (v, TensorRole.BUFFER) for k, v in signature.inputs_to_buffers.items()},
-            **{
-                k: (v, TensorRole.CONSTANT)
-                for k, v in signature.inputs_to_lifted_tensor_constants.items()
-            },
+            **{k: (v, TensorRole.CONSTANT) for k, v in signature.inputs_to_lifted_tensor_constants.items()},
         }
         self._add_unused_weights(program)
 
@@ -118,7 +115,10 @@ class _Translation:
             self._add(key, parameter, role)
 
     def _add(self, name: str, tensor: torch.Tensor, role: TensorRole) -> str:
-        self.tensors[name] = TensorSpec(name, tuple(int(s) for s in tensor.shape), DTYPES[tensor.dtype], role)
+        shape = tuple(int(extent) for extent in tensor.shape)
+        strides = None if tensor.is_contiguous() else tuple(int(s) for s in tensor.stride())
+        quantised = tensor.dtype in QUANTISED_DTYPES
+        self.tensors[name] = TensorSpec(name, shape, DTYPES[tensor.dtype], role, quantised, strides)
         return name
 
     def read(self, node: Any) -> None:
@@ -194,9 +194,8 @@ class _Translation:
         if isinstance(value, Mapping):
             return {k: self._resolve(v) for k, v in value.items()}
         if isinstance(value, (list, tuple)):
-            return tuple(self._resolve(v) for v in value) if isinstance(value, tuple) else [
-                self._resolve(v) for v in value
-            ]
+            resolved = [self._resolve(v) for v in value]
+            return tuple(resolved) if isinstance(value, tuple) else resolved
         return value
 
 
@@ -212,14 +211,14 @@ def _values(args: tuple[Any, ...]) -> list[_Value]:
 
 def _is_nothing(plan: OperatorPlan, tensors: list[_Value], fakes: Sequence[torch.Tensor]) -> bool:
     """``contiguous`` of the contiguous, ``to`` of the same type: eager returns its argument, nothing runs."""
-    if plan.name not in ("contiguous", "to", "type_as", "expand_as_same") or not tensors:
+    if plan.name not in ("contiguous", "to", "type_as") or not tensors:
         return False
     before, after = tensors[0].fake, fakes[0]
     return before.dtype == after.dtype and before.stride() == after.stride() and _shares_storage(before, after)
 
 
 def _shares_storage(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.untyped_storage()._cdata == b.untyped_storage()._cdata
+    return bool(a.untyped_storage()._cdata == b.untyped_storage()._cdata)
 
 
 def _scope(node: Any) -> str:

@@ -76,7 +76,8 @@ def _split_phase(rest: str) -> tuple[str, str]:
         return location, "prefill"
     key, _, phase = query.partition("=")
     if key != "phase" or phase not in PHASES:
-        raise BadOptionError(f"cannot read {query!r}", where=f"transformers:{rest}", expected="?phase=prefill or ?phase=decode")
+        expected = "?phase=prefill or ?phase=decode"
+        raise BadOptionError(f"cannot read {query!r}", where=f"transformers:{rest}", expected=expected)
     return location, phase
 
 

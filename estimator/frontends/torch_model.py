@@ -104,7 +104,7 @@ def trace(source: TorchSource, wanted: tuple[InputShape, ...], batch: int | None
 
 def _record_meta(module: torch.nn.Module, source: TorchSource, inputs: tuple[InputSpec, ...], layout: str) -> Graph:
     if layout == "nhwc":
-        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module = module.to(memory_format=torch.channels_last)
     args = [spec.meta(layout) for spec in inputs if spec.name is None]
     kwargs: dict[str, Any] = {spec.name: spec.meta(layout) for spec in inputs if spec.name is not None}
     if source.warm_start:
@@ -219,8 +219,8 @@ def _import_attribute(module_name: str, attribute: str) -> Any:
         ) from error
     for part in attribute.split("."):
         if not hasattr(value, part):
-            names = [n for n in dir(value) if not n.startswith("_")]
-            raise UnknownModelError(reference, tuple(f"{module_name}:{n}" for n in names if callable(getattr(value, n))))
+            names = [n for n in dir(value) if not n.startswith("_") and callable(getattr(value, n))]
+            raise UnknownModelError(reference, tuple(f"{module_name}:{n}" for n in names))
         value = getattr(value, part)
     if not callable(value):
         raise ModelFileError(f"{reference} is not callable", where=reference, expected="a function or an nn.Module")

@@ -6,7 +6,7 @@ level at which people count and runtimes fuse. Real tensors met on the way (buff
 computed for real as long as they stay among themselves, which keeps ``.tolist()`` and data-dependent indexing of
 constants working; they turn into meta tensors where they meet the data.
 
-Shapes of pure operators are remembered by signature: torch's own meta kernels are nine tenths of the time otherwise.
+Shapes of pure operators are remembered (`shape_memo`): torch's own meta kernels are nine tenths of the time otherwise.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.modules import module as module_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from estimator.errors import TraceError
 from estimator.frontends.aten import DTYPES, QUANTISED_DTYPES, OperatorPlan, plan_of, recorded_outputs
 from estimator.frontends.aten_call import Call
+from estimator.frontends.aten_quantised import PackedWeight, unpack
+from estimator.frontends.shape_memo import remembered_result
 from estimator.ir.graph import Graph, ModuleCall, ModuleSpec
-from estimator.ir.op import NoAttrs, Op, OpKind
+from estimator.ir.op import Op
 from estimator.ir.tensor import TensorRole, TensorSpec
 
-Tensor = torch.Tensor
 _NO_KWARGS: dict[str, Any] = {}
-_MEMO_LIMIT = 20_000
-_result_memo: dict[Any, tuple[tuple[Any, ...], ...] | tuple[Any, ...]] = {}
-"""Signature of a pure call → (shape, stride, dtype) of its result(s). A cache of a pure function."""
 
 
 def record_module(
@@ -124,7 +123,7 @@ def flat_tensors(value: Any, depth: int = 0) -> Iterator[Tensor]:
             yield from flat_tensors(item, depth + 1)
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[misc]
     """Collects ops while the module runs."""
 
     def __init__(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -191,7 +190,9 @@ class _Recorder(TorchDispatchMode):
 
     def _add(self, name: str, tensor: Tensor, role: TensorRole) -> str:
         dtype = tensor.dtype
-        self.tensors[name] = TensorSpec(name, tuple(tensor.shape), DTYPES[dtype], role, dtype in QUANTISED_DTYPES)
+        strides = None if tensor.is_contiguous() else tensor.stride()
+        quantised = dtype in QUANTISED_DTYPES
+        self.tensors[name] = TensorSpec(name, tuple(tensor.shape), DTYPES[dtype], role, quantised, strides)
         self._name_of[id(tensor)] = name
         self._kept.append(tensor)
         return name
@@ -277,24 +278,14 @@ class _Recorder(TorchDispatchMode):
     def _execute(
         self, operator: Any, plan: OperatorPlan, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]
     ) -> Any:
-        """Result of an operator: by what is known, else by calling it."""
+        """Find the result of an operator: by what is known of it, else by calling it."""
         if not (self._is_meta and tensors and tensors[0].is_meta):
             return operator(*args, **kwargs)
         if plan.keeps_metadata:
             return args[0]
         if not plan.is_pure:
             return operator(*args, **kwargs)
-        key = (operator, _signature(args), _signature(tuple(kwargs.items())) if kwargs else None)
-        known = _result_memo.get(key)
-        if known is not None:
-            return _materialise(known)
-        result = operator(*args, **kwargs)
-        form = _form_of(result)
-        if form is not None:
-            if len(_result_memo) >= _MEMO_LIMIT:
-                _result_memo.clear()
-            _result_memo[key] = form
-        return result
+        return remembered_result(operator, args, kwargs)
 
     def _to_meta(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]
@@ -323,7 +314,10 @@ class _Recorder(TorchDispatchMode):
         tensors: list[Tensor], outputs: tuple[Tensor, ...],
     ) -> None:  # fmt: skip
         aliased = bool(plan.may_view and tensors and torch._C._is_alias_of(tensors[0], outputs[0]))
-        call = Call(plan.name, plan.overload, plan.bind(args, kwargs), tensors, outputs, aliased)
+        bound = plan.bind(args, kwargs)
+        if plan.is_quantised:
+            bound = tuple(self._opened(arg) if isinstance(arg, torch.ScriptObject) else arg for arg in bound)
+        call = Call(plan.name, plan.overload, bound, tensors, outputs, aliased)
         try:
             kind, read, attrs = plan.map(call)
         except (IndexError, TypeError, ValueError, KeyError, AttributeError, StopIteration) as error:
@@ -335,11 +329,28 @@ class _Recorder(TorchDispatchMode):
         base = plan.name + "_" if plan.in_place else plan.name
         op_name = self._op_name(base)
         outputs = recorded_outputs(kind, outputs)
+        names: tuple[str, ...]
         if len(outputs) == 1:
             names = (self._add(op_name, outputs[0], TensorRole.ACTIVATION),)
         else:
             names = tuple(self._add(f"{op_name}.{i}", t, TensorRole.ACTIVATION) for i, t in enumerate(outputs))
         self.ops.append(Op(op_name, kind, inputs, names, attrs, self.scope, plan.source, plan.in_place))
+
+    def _opened(self, packed: torch.ScriptObject) -> PackedWeight | None:
+        """Open a quantised module's packed weight and list its tensors as that module's parameters."""
+        opened = unpack(packed)
+        if opened is None:
+            return None
+        prefix = f"{self.scope}." if self.scope else ""
+        for key, tensor in (("weight", opened.weight), ("bias", opened.bias)):
+            if tensor is None:
+                continue
+            if prefix + key in self.tensors:
+                self._name_of[id(tensor)] = prefix + key
+                self._kept.append(tensor)
+            else:
+                self._add(prefix + key, tensor, TensorRole.PARAMETER)
+        return opened
 
     def _op_name(self, base: str) -> str:
         counter = self._counter
@@ -374,31 +385,3 @@ def _tensors_of(args: tuple[Any, ...]) -> list[Tensor]:
         elif isinstance(arg, (list, tuple)):
             found += [a for a in arg if isinstance(a, Tensor)]
     return found
-
-
-def _signature(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Hashable form of arguments: tensors by shape, stride and type."""
-    parts: list[Any] = []
-    for arg in args:
-        if isinstance(arg, Tensor):
-            parts.append((arg.shape, arg.stride(), arg.dtype))
-        elif isinstance(arg, (list, tuple)):
-            parts.append(_signature(tuple(arg)))
-        else:
-            parts.append((type(arg), arg))
-    return tuple(parts)
-
-
-def _form_of(result: Any) -> tuple[Any, ...] | None:
-    """Shape, stride and type of a result, or ``None`` if it is not made of dense tensors."""
-    if isinstance(result, Tensor):
-        return ("one", result.shape, result.stride(), result.dtype)
-    if isinstance(result, (tuple, list)) and all(isinstance(t, Tensor) for t in result):
-        return ("many", type(result), tuple((t.shape, t.stride(), t.dtype) for t in result))
-    return None
-
-
-def _materialise(form: tuple[Any, ...]) -> Any:
-    if form[0] == "one":
-        return torch.empty_strided(form[1], form[2], dtype=form[3], device="meta")
-    return form[1](torch.empty_strided(s, st, dtype=d, device="meta") for s, st, d in form[2])

@@ -92,8 +92,7 @@ def resolve_inputs(
         A shape has another rank than the model takes.
     """
     specs = list(defaults)
-    position = 0
-    for shape in wanted:
+    for position, shape in enumerate(wanted):
         index = next((i for i, s in enumerate(specs) if shape.name is not None and s.name == shape.name), None)
         if index is None and shape.name is None and position < len(defaults):
             index = position
@@ -109,7 +108,6 @@ def resolve_inputs(
             )
         dtype = TORCH_DTYPES[shape.dtype] if shape.dtype is not None else specs[index].dtype
         specs[index] = replace(specs[index], shape=shape.shape, dtype=dtype)
-        position += 1
     if batch is not None:
         specs = [replace(s, shape=(batch, *s.shape[1:])) if s.shape else s for s in specs]
     return tuple(specs)

@@ -104,7 +104,7 @@ def _crop_size(name: str) -> tuple[int, int]:
     import torchvision.models as zoo
 
     weights = zoo.get_model_weights(name)
-    transforms = weights.DEFAULT.transforms() if len(weights) else None  # type: ignore[arg-type,attr-defined]
+    transforms = weights.DEFAULT.transforms() if len(weights) else None
     crop = list(getattr(transforms, "crop_size", None) or [DEFAULT_SIZE])
     return (crop[0], crop[-1])
 

@@ -63,6 +63,8 @@ def _tensor_to_json(tensor: TensorSpec) -> Json:
         document["role"] = tensor.role.value
     if tensor.quantised:
         document["quantised"] = True
+    if tensor.strides is not None:
+        document["strides"] = list(tensor.strides)
     return document
 
 
@@ -162,6 +164,7 @@ def _tensor_from_json(fields: _Fields) -> TensorSpec:
         dtype=fields.member("dtype", DType),
         role=fields.member("role", TensorRole, default=TensorRole.ACTIVATION),
         quantised=fields.flag("quantised"),
+        strides=fields.integers("strides") if fields.has("strides") else None,
     )
 
 
@@ -212,6 +215,9 @@ class _Fields:
     def _get(self, name: str) -> object:
         self._asked.add(name)
         return self._fields.get(name)
+
+    def has(self, name: str) -> bool:
+        return name in self._fields
 
     def text(self, name: str, default: str | None = None) -> str:
         value = self._get(name)

@@ -11,7 +11,7 @@
     module conv1 torch.nn.modules.conv.Conv2d parameters(conv1.weight)
     call conv1(x) -> (conv2d)
 
-One line per thing. An op's name is its first result's unless ``as NAME`` says otherwise; ``@`` is its module, ``#`` the
+One line per thing. A tensor that is not row-major carries ``strides[…]``. An op's name is its first result's unless ``as NAME`` says otherwise; ``@`` is its module, ``#`` the
 framework's own name. Names with unusual characters are JSON strings.
 """  # noqa: E501  (a sample line is shown as it is printed)
 
@@ -39,7 +39,7 @@ _TOKEN = re.compile(
 )
 _WEIGHT_ROLES = {role.value: role for role in TensorRole if role is not TensorRole.ACTIVATION}
 _KEYWORDS = frozenset(
-    {"graph", "note", "output", "module", "call", "in_place", "as", "from", "quantised", *_WEIGHT_ROLES}
+    {"graph", "note", "output", "module", "call", "in_place", "as", "from", "quantised", "strides", *_WEIGHT_ROLES}
 )
 
 
@@ -72,7 +72,10 @@ def _group(names: Iterable[str]) -> str:
 
 def _spec(tensor: TensorSpec) -> str:
     extents = ",".join(str(extent) for extent in tensor.shape)
-    return f"{_name(tensor.name)} {tensor.dtype}[{extents}]" + (" quantised" if tensor.quantised else "")
+    text = f"{_name(tensor.name)} {tensor.dtype}[{extents}]"
+    if tensor.strides is not None:
+        text += " strides[" + ",".join(str(stride) for stride in tensor.strides) + "]"
+    return text + (" quantised" if tensor.quantised else "")
 
 
 def _tensor_line(tensor: TensorSpec) -> str:
@@ -297,7 +300,8 @@ def _add_tensor(line: _Line, parts: _Parts, role: TensorRole) -> str:
     shape = line.integers()
     if name in parts.tensors:
         raise line.wrong(f"the tensor {name!r} is there already")
-    parts.tensors[name] = TensorSpec(name, shape, dtype, role, quantised=line.accept("quantised"))
+    strides = line.integers() if line.accept("strides") else None
+    parts.tensors[name] = TensorSpec(name, shape, dtype, role, line.accept("quantised"), strides)
     return name
 
 

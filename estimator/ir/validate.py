@@ -69,6 +69,10 @@ def _check_tensors(tensors: Mapping[str, TensorSpec]) -> None:
             raise _fail(
                 f"shape {spec.shape} is not static", where=f"tensor {name!r}", expected=f"up to {MAX_RANK} extents ≥ 0"
             )
+        if spec.strides is not None and (len(spec.strides) != len(spec.shape) or min(spec.strides, default=0) < 0):
+            raise _fail(
+                f"strides {spec.strides} for shape {spec.shape}", where=f"tensor {name!r}", expected="one each, ≥ 0"
+            )
         if math.prod(spec.shape) > MAX_ELEMENTS:
             raise _fail(f"{spec.numel} elements", where=f"tensor {name!r}", expected=f"at most {MAX_ELEMENTS}")
 
