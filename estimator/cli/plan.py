@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING
 
 import click
@@ -53,6 +54,9 @@ def plan(
     from estimator.planning.search import Candidate, Requirement, largest_batch
     from estimator.planning.search import plan as search
 
+    for option, limit in (("--max-latency-ms", max_latency_ms), ("--max-memory-mb", max_memory_mb)):
+        if limit is not None and not math.isfinite(limit):
+            raise BadOptionError(f"{option} is {limit}", expected="a positive number")
     requirement = Requirement(
         None if max_latency_ms is None else s_from_ms(max_latency_ms),
         None if max_memory_mb is None else round(max_memory_mb * MEGA),

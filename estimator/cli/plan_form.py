@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +22,7 @@ from estimator.report.wording import milliseconds, significant
 from estimator.units import format_bytes, ms_from_s
 
 MAX_REJECTED_SHOWN: Final = 12
+MAX_FEASIBLE_SHOWN: Final = 24
 _HEADER: Final = ("model", "device", "precision", "batch", "latency", "p90", "memory", "items/s", "front")
 
 
@@ -42,10 +44,12 @@ def plan_screen(answer: Plan, *, colour: bool = False) -> str:
                 header_style="dim",
                 max_width=28 if name == "model" else None,
             )
-        for one in answer.feasible:
+        shown = _worth_showing(answer)
+        for one in shown:
             table.add_row(*(Text(cell) for cell in _cells(one, one in front)))
         console.print()
         console.print(table)
+        _print_hidden(console, len(answer.feasible) - len(shown))
     if answer.rejected:
         console.print()
         console.print(Text("not feasible", style="dim"))
@@ -53,10 +57,20 @@ def plan_screen(answer: Plan, *, colour: bool = False) -> str:
         line = Text(printable(f"  {_described(rejected.candidate)}: {rejected.reason}"))
         line.truncate(WIDTH, overflow="ellipsis")
         console.print(line)
-    hidden = len(answer.rejected) - MAX_REJECTED_SHOWN
-    if hidden > 0:
-        console.print(Text(f"  and {hidden} more; --format csv lists all", style="dim"))
+    _print_hidden(console, len(answer.rejected) - MAX_REJECTED_SHOWN)
     return captured(console)
+
+
+def _worth_showing(answer: Plan) -> list[Feasible]:
+    """Pick the Pareto front before the fastest of the others; fastest first."""
+    front = set(answer.pareto)
+    ranked = [*answer.pareto, *(one for one in answer.feasible if one not in front)][:MAX_FEASIBLE_SHOWN]
+    return sorted(ranked, key=lambda one: one.estimate.latency.p50_s)
+
+
+def _print_hidden(console: Console, count: int) -> None:
+    if count > 0:
+        console.print(Text(f"  and {count} more; --format csv lists all", style="dim"))
 
 
 def plan_json(answer: Plan, requirement: Requirement) -> str:
@@ -101,7 +115,7 @@ def plan_markdown(answer: Plan) -> str:
     """Write the feasible candidates as a table and the rejected as a list."""
     front = set(answer.pareto)
     rows = [tuple(markdown_cell(cell) for cell in _cells(one, one in front)) for one in answer.feasible]
-    parts = [markdown_table(_HEADER, rows, left=3)] if rows else []
+    parts = [markdown_table(_HEADER, rows, "lllrrrrrl")] if rows else []
     parts += [f"- {markdown_cell(_described(r.candidate))}: {markdown_cell(r.reason)}" for r in answer.rejected]
     return "\n".join(parts)
 
@@ -117,7 +131,7 @@ def _cells(one: Feasible, on_front: bool) -> tuple[str, ...]:
     estimate = one.estimate
     return (
         shorten(printable(estimate.model), 28),
-        shorten(printable(f"{estimate.device}/{estimate.unit}"), 22),
+        shorten(printable(f"{estimate.device}/{estimate.unit}"), 26),
         printable(estimate.precision),
         str(estimate.batch),
         f"{milliseconds(estimate.latency.p50_s)} ms",

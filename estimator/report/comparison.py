@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -13,7 +14,7 @@ from estimator.report.escaping import markdown_cell, printable, shorten
 from estimator.report.json_document import SCHEMA_VERSION, Json, estimate_document, json_text
 from estimator.report.markdown import markdown_table
 from estimator.report.table import WIDTH, captured, text_console
-from estimator.report.wording import milliseconds, percent
+from estimator.report.wording import milliseconds
 from estimator.result import Estimate
 from estimator.units import format_bytes, ms_from_s
 
@@ -35,7 +36,7 @@ class ComparedDevice:
     reason: str = ""
 
 
-_HEADER = ("device", "runtime", "precision", "latency", "p10 … p90 (ms)", "÷ peak", "bound", "memory", "basis")
+_HEADER = ("device", "runtime", "latency", "p10 … p90", "bound", "memory", "basis")
 
 
 def comparison_screen(model: str, rows: Sequence[ComparedDevice], *, colour: bool = False) -> str:
@@ -47,15 +48,9 @@ def comparison_screen(model: str, rows: Sequence[ComparedDevice], *, colour: boo
     console.print()
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
     for name in _HEADER:
-        right = name in _HEADER[3:6] or name == "memory"
-        table.add_column(
-            name,
-            justify="right" if right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            header_style="dim",
-            max_width=24 if name == "device" else None,
-        )
+        right = name in ("latency", "p10 … p90", "memory")
+        justify: JustifyMethod = "right" if right else "left"
+        table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis", header_style="dim")
     ordered = _fastest_first(rows)
     for row in ordered:
         if row.estimate is not None:
@@ -78,7 +73,7 @@ def comparison_markdown(model: str, rows: Sequence[ComparedDevice]) -> str:
         else (markdown_cell(row.reference), *[""] * (len(_HEADER) - 2), markdown_cell(row.reason))
         for row in _fastest_first(rows)
     ]
-    return f"### {markdown_cell(model)}\n\n" + markdown_table(_HEADER, cells, left=3)
+    return f"### {markdown_cell(model)}\n\n" + markdown_table(_HEADER, cells, "llrrlrl")
 
 
 def comparison_json(model: str, rows: Sequence[ComparedDevice]) -> str:
@@ -121,17 +116,13 @@ def _fastest_first(rows: Sequence[ComparedDevice]) -> list[ComparedDevice]:
 
 def _cells(estimate: Estimate) -> tuple[str, ...]:
     latency, share = estimate.latency, estimate.bound_share
-    name, fraction = max(
-        (("compute", share.compute), ("memory", share.memory), ("overhead", share.overhead)), key=lambda part: part[1]
-    )
+    shares = {"compute": share.compute, "memory": share.memory, "overhead": share.overhead}
     return (
-        shorten(printable(f"{estimate.device}/{estimate.unit}"), 24),
-        printable(estimate.runtime),
-        printable(estimate.precision),
+        shorten(printable(f"{estimate.device}/{estimate.unit}"), 22),
+        shorten(printable(f"{estimate.runtime} {estimate.precision}"), 22),
         f"{milliseconds(latency.p50_s)} ms",
         f"{milliseconds(latency.p10_s)} … {milliseconds(latency.p90_s)}",
-        f"{milliseconds(estimate.naive_latency_s)} ms",
-        f"{name} {percent(fraction)}",
+        max(shares, key=shares.__getitem__),
         format_bytes(estimate.memory.peak_bytes),
         estimate.provenance.kind.value,
     )

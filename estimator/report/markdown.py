@@ -11,12 +11,12 @@ from estimator.result import Estimate
 from estimator.units import format_bytes, format_count
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
-    """Write a table; the first `left` columns are left-aligned, the others are numbers.
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
+    """Write a table; `align` has an ``l`` or ``r`` per column.
 
     Cells are taken as they are: escape what comes from a file with `escaping.markdown_cell`.
     """
-    rule = [":--" if column < left else "--:" for column in range(len(header))]
+    rule = [":--" if side == "l" else "--:" for side in align]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)) + "\n"
 
 
@@ -27,7 +27,7 @@ def estimate_markdown(estimate: Estimate, *, top: int) -> str:
         f"{markdown_cell(estimate.runtime)} · {markdown_cell(estimate.device_name)} "
         f"({markdown_cell(estimate.device)}/{markdown_cell(estimate.unit)})\n"
     )
-    parts = [title, markdown_table(("", "value", "remark"), _summary_rows(estimate))]
+    parts = [title, markdown_table(("", "value", "remark"), _summary_rows(estimate), "lrl")]
     groups = group_kernels(estimate.kernels)[:top]
     if groups:
         rows = [
@@ -43,7 +43,7 @@ def estimate_markdown(estimate: Estimate, *, top: int) -> str:
             for group in groups
         ]
         header = ("kernel", "first", "bound", "time (ms)", "share", "FLOP/B", "utilisation")
-        parts.append(markdown_table(header, rows, left=3))
+        parts.append(markdown_table(header, rows, "lllrrrr"))
     if estimate.warnings:
         parts.append("".join(f"- warning: {markdown_cell(warning)}\n" for warning in estimate.warnings))
     return "\n".join(parts)

@@ -6,9 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from estimator.cli.plan_form import MAX_REJECTED_SHOWN, plan_csv, plan_json, plan_markdown, plan_screen
+from estimator.cli.plan_form import (
+    MAX_FEASIBLE_SHOWN,
+    MAX_REJECTED_SHOWN,
+    plan_csv,
+    plan_json,
+    plan_markdown,
+    plan_screen,
+)
 from estimator.planning.search import Candidate, Feasible, Plan, Rejected, Requirement
-from estimator.result import Estimate
+from estimator.result import Estimate, Interval
 from tests.report.estimates import estimate, estimates
 
 FRONT = Feasible(Candidate("m", "sd865", None, 1), estimate())
@@ -27,6 +34,16 @@ def test_the_screen_marks_the_front_and_gives_the_reasons():
 def test_a_long_list_of_reasons_is_cut_and_says_so():
     lines = plan_screen(Plan((), (), (MISSED,) * (MAX_REJECTED_SHOWN + 5))).splitlines()
     assert lines[-1] == "  and 5 more; --format csv lists all"
+
+
+def test_a_long_list_keeps_the_front_though_others_are_faster():
+    others = tuple(
+        Feasible(Candidate("m", f"d{i}", None, 1), estimate(device=f"d{i}", latency=Interval(1e-3, 1e-3, 1e-3)))
+        for i in range(MAX_FEASIBLE_SHOWN + 5)
+    )
+    screen = plan_screen(Plan((*others, FRONT), (FRONT,), ()))
+    assert "sd865/npu" in screen
+    assert screen.splitlines()[-1] == "  and 6 more; --format csv lists all"  # 24 + 5 + 1 candidates, 24 shown
 
 
 @given(st.lists(estimates(), max_size=3), st.text())

@@ -10,7 +10,7 @@ UNESCAPED_PIPE = re.compile(r"(?<!\\)(?:\\\\)*\|")
 
 
 def test_texts_are_left_and_numbers_right_aligned():
-    assert markdown_table(("name", "ms"), [("a", "1.0")]) == "| name | ms |\n| :-- | --: |\n| a | 1.0 |\n"
+    assert markdown_table(("name", "ms"), [("a", "1.0")], "lr") == "| name | ms |\n| :-- | --: |\n| a | 1.0 |\n"
 
 
 def test_the_answer_is_bold_and_carries_its_interval():

@@ -1,0 +1,189 @@
+"""Whatever is typed or handed in wrong: one screen, the right exit status, no traceback, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from estimator.cli.main import run
+from tests.cli.models import conv_relu_file, free_batch_file, unknown_op_file
+
+Failure = Callable[..., str]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    return str(conv_relu_file(tmp_path / "good.onnx"))
+
+
+@pytest.fixture
+def failure(capsys: pytest.CaptureFixture[str]) -> Failure:
+    """Run a command line that must fail and return what it said."""
+
+    def fail(*args: str, status: int) -> str:
+        assert run(list(args)) == status
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.startswith("error: ")
+        assert "Traceback" not in captured.err
+        assert "this is a bug" not in captured.err
+        assert len(captured.err.splitlines()) <= 20
+        return captured.err
+
+    return fail
+
+
+def test_an_unknown_device_lists_near_names(model: str, failure: Failure):
+    said = failure(model, "--device", "sd856", status=2)
+    assert "unknown device 'sd856' (--device)" in said
+    assert "sd865" in said
+    assert "estimator-cli devices list" in said
+
+
+def test_an_unknown_unit_of_a_known_device_lists_its_units(model: str, failure: Failure):
+    said = failure(model, "--device", "sd865/tpu", status=2)
+    assert all(unit in said for unit in ("cpu", "gpu", "npu"))
+
+
+def test_an_unknown_precision_lists_those_that_exist(model: str, failure: Failure):
+    said = failure(model, "--device", "sd865", "--precision", "fp12", status=2)
+    assert "unknown precision 'fp12' (--precision)" in said
+    assert "fp16" in said
+
+
+def test_an_unknown_runtime_lists_those_of_the_unit(model: str, failure: Failure):
+    said = failure(model, "--device", "sd865", "--runtime", "torchy", status=2)
+    assert "torchy" in said
+    assert "tflite" in said
+
+
+def test_a_precision_that_the_unit_cannot_run_is_a_wrong_request(model: str, failure: Failure):
+    said = failure(model, "--device", "coral-edgetpu", "--precision", "fp32", status=2)
+    assert "fp32" in said
+    assert "int8" in said
+
+
+def test_an_unknown_zoo_model_lists_near_names(failure: Failure):
+    assert "resnet50" in failure("torchvision:resnet5", "--device", "sd865", status=2)
+
+
+def test_a_missing_file_is_named(failure: Failure, tmp_path: Path):
+    assert "nowhere.onnx" in failure(str(tmp_path / "nowhere.onnx"), "--device", "sd865", status=2)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".tflite", ".json", ".pt2"])
+def test_an_empty_file_is_called_empty(suffix: str, failure: Failure, tmp_path: Path):
+    path = tmp_path / f"empty{suffix}"
+    path.touch()
+    assert "is empty" in failure(str(path), "--device", "sd865", status=1)
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.97])
+def test_a_truncated_onnx_file_is_a_broken_file(kept: float, model: str, failure: Failure, tmp_path: Path):
+    whole = Path(model).read_bytes()
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(whole[: int(len(whole) * kept)])
+    assert "broken.onnx" in failure(str(broken), "--device", "sd865", status=1)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".tflite", ".json", ".pt2"])
+def test_noise_is_a_broken_file(suffix: str, failure: Failure, tmp_path: Path):
+    path = tmp_path / f"noise{suffix}"
+    path.write_bytes(bytes(range(256)) * 4)
+    assert "noise" in failure(str(path), "--device", "sd865", status=1)
+
+
+def test_a_claim_of_four_gigabytes_in_a_header_is_not_believed(failure: Failure, tmp_path: Path):
+    four_gigabytes = bytes([0x80, 0x80, 0x80, 0x80, 0x10])  # 2³² as a protobuf varint
+    path = tmp_path / "huge.onnx"
+    path.write_bytes(b"\x08\x08" + b"\x3a" + four_gigabytes + b"short")  # ir_version 8, then field 7: the graph
+    assert "huge.onnx" in failure(str(path), "--device", "sd865", status=1)
+
+
+def test_a_folder_is_no_model(failure: Failure, tmp_path: Path):
+    folder = tmp_path / "folder.onnx"
+    folder.mkdir()
+    failure(str(folder), "--device", "sd865", status=1)
+
+
+def test_an_operator_without_a_rule_fails_in_strict_mode_and_is_named(failure: Failure, tmp_path: Path):
+    path = unknown_op_file(tmp_path / "odd.onnx")
+    said = failure(str(path), "--device", "rtx4090", "--strict", status=1)
+    assert "Frobnicate" in said
+    assert "--strict" in said
+
+
+def test_without_strict_it_is_estimated_and_the_coverage_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = unknown_op_file(tmp_path / "odd.onnx")
+    assert run([str(path), "--device", "rtx4090", "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["coverage"] == pytest.approx(2 / 3)  # two of three operators
+    assert any("Frobnicate" in name for name in document["unsupported_ops"])
+    assert document["warnings"]
+
+
+@pytest.mark.parametrize("batch", ["-1", "0", "many", "1.5"])
+def test_a_batch_that_is_no_count_is_refused(batch: str, model: str, failure: Failure):
+    assert "'--batch'" in failure(model, "--device", "sd865", f"--batch={batch}", status=2)
+
+
+@pytest.mark.parametrize("shape", ["", "x", "1x-3x8x8", "1x3x8x8x" + "9" * 400])
+def test_a_shape_that_is_none_is_refused(shape: str, model: str, failure: Failure):
+    assert "--input-shape" in failure(model, "--device", "sd865", "--input-shape", shape, status=2)
+
+
+def test_a_dimension_without_a_number_asks_for_one(failure: Failure, tmp_path: Path):
+    path = free_batch_file(tmp_path / "free.onnx")
+    assert "--input-shape" in failure(str(path), "--device", "rtx4090", status=1)
+
+
+def test_a_broken_device_file_names_file_and_line(model: str, failure: Failure, tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("schema_version: 1\nid: mine\nnonsense: true\n")
+    assert "mine.yaml" in failure(model, "--device", str(path), status=1)
+
+
+def test_an_unknown_kernel_to_explain_lists_near_ones(model: str, failure: Failure):
+    assert "--explain" in failure(model, "--device", "sd865", "--explain", "conw", status=2)
+
+
+def test_a_name_with_control_sequences_does_not_reach_the_terminal(failure: Failure, tmp_path: Path):
+    path = tmp_path / "\x1b[2Jevil.onnx"
+    path.write_bytes(b"\x00")
+    assert "\x1b" not in failure(str(path), "--device", "sd865", status=1)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file names are bytes on POSIX only")
+def test_a_file_name_that_is_no_text_is_still_shown(failure: Failure, tmp_path: Path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.onnx")
+    Path(path).touch()
+    failure(path, "--device", "sd865", status=1)
+
+
+@pytest.mark.parametrize("verb", [["export-graph"], ["report", "--device", "sd865"]])
+def test_a_result_that_cannot_be_written_leaves_nothing_behind(
+    verb: list[str], model: str, failure: Failure, tmp_path: Path
+):
+    before = sorted(tmp_path.iterdir())
+    said = failure(*verb, model, "-o", str(tmp_path / "nowhere" / "out"), status=1)
+    assert "cannot write" in said
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_comparing_with_an_unknown_device_is_a_wrong_request(model: str, failure: Failure):
+    failure("compare", model, "--device", "sd865,nonsense", status=2)
+
+
+def test_comparing_with_no_device_is_a_wrong_request(model: str, failure: Failure):
+    failure("compare", model, "--device", ",", status=2)
+
+
+@pytest.mark.parametrize("value", ["0", "nan", "-3"])
+def test_a_limit_that_is_none_is_refused(value: str, model: str, failure: Failure):
+    failure("plan", model, f"--max-latency-ms={value}", "--devices", "sd865", status=2)
