@@ -25,10 +25,10 @@ _PAGE: Final = Template("""<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
 <style>
-  :root { --ink: #1a202c; --soft: #596579; --line: #e2e8f0; --paper: #fff; --roof: #1a202c; --weights: #cbd5e0;
+  :root { --ink: #1a202c; --soft: #596579; --line: #e2e8f0; --paper: #fff; --roof: #1a202c; --resident: #cbd5e0;
           --live: #63b3ed; --peak: #c05621; }
   @media (prefers-color-scheme: dark) {
-    :root { --ink: #e2e8f0; --soft: #a0aec0; --line: #2d3748; --paper: #171923; --roof: #e2e8f0; --weights: #4a5568; }
+    :root { --ink: #e2e8f0; --soft: #a0aec0; --line: #2d3748; --paper: #171923; --roof: #e2e8f0; --resident: #4a5568; }
   }
   body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
          margin: 2rem auto; padding: 0 1rem; }
@@ -51,7 +51,7 @@ _PAGE: Final = Template("""<!DOCTYPE html>
   svg { width: 100%; height: auto; }
   .grid { stroke: var(--line); } .tick, .axis { fill: var(--soft); font-size: 11px; }
   .roof { fill: none; stroke: var(--roof); stroke-width: 2; } circle { fill-opacity: .55; }
-  .weights { fill: var(--weights); } .live { fill: var(--live); } .peak { fill: var(--peak); }
+  .resident { fill: var(--resident); } .live { fill: var(--live); } .peak { fill: var(--peak); }
 </style>
 </head>
 <body>
@@ -106,14 +106,21 @@ def html_report(estimate: Estimate, timeline: Sequence[tuple[str, int]] = ()) ->
         ),
         roofline=roofline_svg(estimate),
         memory_note=_text(
-            f"Peak {format_bytes(memory.peak_bytes)}: weights {format_bytes(memory.weights_bytes)} (grey), activations "
+            f"Peak {format_bytes(memory.peak_bytes)}: weights {format_bytes(memory.weights_bytes)}, activations "
             f"{format_bytes(memory.activation_bytes)}, workspace {format_bytes(memory.workspace_bytes)}"
-            + (f", KV cache {format_bytes(memory.kv_cache_bytes)}." if memory.kv_cache_bytes else ".")
+            + (f", KV cache {format_bytes(memory.kv_cache_bytes)}" if memory.kv_cache_bytes else "")
+            + ". Grey: what stays for the whole run."
         ),
-        memory=memory_svg(timeline, memory.weights_bytes) if timeline else "",
+        memory=memory_svg(timeline, _resident_bytes(estimate, timeline)) if timeline else "",
         kernels=_kernel_table(estimate.kernels),
         basis=_basis(estimate),
     )
+
+
+def _resident_bytes(estimate: Estimate, timeline: Sequence[tuple[str, int]]) -> int:
+    """Bytes that stay for the whole run: what the peak has beyond its busiest step."""
+    busiest = max(live for _, live in timeline)
+    return max(estimate.memory.weights_bytes, estimate.memory.peak_bytes - busiest)
 
 
 def _text(text: str) -> str:

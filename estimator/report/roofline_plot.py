@@ -99,15 +99,17 @@ def _dot(kernel: KernelEstimate, rate: float, x: LogAxis, y: LogAxis) -> str:
     )
 
 
-def memory_svg(timeline: Sequence[tuple[str, int]], weights_bytes: int) -> str:
-    """Draw live bytes step by step, on top of the weights.
+def memory_svg(timeline: Sequence[tuple[str, int]], base_bytes: int) -> str:
+    """Draw live bytes step by step, on top of what stays for the whole run.
 
     Parameters
     ----------
     timeline : sequence of (str, int)
         Main op of each launch and the bytes alive while it runs, weights left out.
+    base_bytes : int
+        Weights, KV cache and resident workspace.
     """
-    top_bytes = max([live for _, live in timeline], default=0) + weights_bytes or 1
+    top_bytes = max([live for _, live in timeline], default=0) + base_bytes or 1
     axis_top = _round_up(top_bytes)
 
     def y(size: float) -> float:
@@ -118,17 +120,17 @@ def memory_svg(timeline: Sequence[tuple[str, int]], weights_bytes: int) -> str:
     parts += [_horizontal_tick(y(axis_top * i / 4), format_bytes(axis_top * i / 4, 2)) for i in range(5)]
     peak = max((live for _, live in timeline), default=0)
     for index, (name, live) in enumerate(timeline):
-        title = escape(f"{name}: {format_bytes(weights_bytes + live)}")
+        title = escape(f"{name}: {format_bytes(base_bytes + live)}")
         css = "peak" if live == peak else "live"
         parts.append(
-            f'<rect class="{css}" x="{_LEFT + index * step:.2f}" y="{y(weights_bytes + live):.1f}" '
-            f'width="{max(0.4, step * 0.92):.2f}" height="{y(weights_bytes) - y(weights_bytes + live):.1f}">'
+            f'<rect class="{css}" x="{_LEFT + index * step:.2f}" y="{y(base_bytes + live):.1f}" '
+            f'width="{max(0.4, step * 0.92):.2f}" height="{y(base_bytes) - y(base_bytes + live):.1f}">'
             f"<title>{title}</title></rect>"
         )
-    base = y(weights_bytes)
+    base = y(base_bytes)
     parts.append(
-        f'<rect class="weights" x="{_LEFT}" y="{base:.1f}" width="{WIDTH - _LEFT - _RIGHT}" '
-        f'height="{y(0) - base:.1f}"><title>weights: {escape(format_bytes(weights_bytes))}</title></rect>'
+        f'<rect class="resident" x="{_LEFT}" y="{base:.1f}" width="{WIDTH - _LEFT - _RIGHT}" '
+        f'height="{y(0) - base:.1f}"><title>resident: {escape(format_bytes(base_bytes))}</title></rect>'
     )
     parts.append(f'<text class="axis" x="{WIDTH - _RIGHT}" y="{HEIGHT - 10}" text-anchor="end">kernels in order</text>')
     return "".join([*parts, "</svg>"])

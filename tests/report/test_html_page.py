@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from estimator.report.html_page import html_report
 from estimator.report.roofline_plot import LogAxis, attained_flops_per_s, memory_svg, roofline_svg
-from estimator.result import Bound, Estimate
+from estimator.result import Bound, Estimate, MemoryEstimate
 from tests.report.estimates import estimate, estimates, kernel
 
 VOID = {"meta", "link", "br", "img"}
@@ -68,6 +68,12 @@ def test_the_page_forbids_itself_requests_and_scripts():
     assert "https://" not in page
 
 
+def test_the_memory_plot_reaches_the_peak_that_the_page_states():
+    memory = MemoryEstimate(weights_bytes=1_000_000, activation_bytes=500_000, workspace_bytes=700_000)
+    page = html_report(estimate(memory=memory), [("a", 100_000), ("b", 600_000)])
+    assert "<title>b: 2.20 MB</title>" in page  # 1 + 0.5 + 0.7; of this 0.6 MB is alive only at step b
+
+
 def test_every_kernel_with_flops_and_traffic_is_a_dot():
     dots = [kernel("a"), kernel("b", bound=Bound.MEMORY), kernel("copy", flops=0, intensity_flops_per_byte=0.0)]
     assert roofline_svg(estimate(kernels=tuple(dots))).count("<circle") == 2  # a and b
@@ -86,6 +92,6 @@ def test_a_log_axis_spaces_decades_evenly_and_clamps():
 
 
 def test_the_highest_step_of_the_memory_plot_is_marked():
-    svg = memory_svg([("a", 10), ("b", 30), ("c", 20)], weights_bytes=100)
+    svg = memory_svg([("a", 10), ("b", 30), ("c", 20)], base_bytes=100)
     assert svg.count('class="peak"') == 1
-    assert "<title>b: 130 B</title>" in svg  # 100 of weights + 30 alive
+    assert "<title>b: 130 B</title>" in svg  # 100 resident + 30 alive
