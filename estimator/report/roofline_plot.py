@@ -17,6 +17,7 @@ from estimator.units import format_bytes, format_seconds
 
 WIDTH: Final = 860
 HEIGHT: Final = 380
+_SMALLEST, _LARGEST = 1e-9, 1e24
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 28, 14, 42
 BOUND_COLOURS: Final = {Bound.COMPUTE: "#2f855a", Bound.MEMORY: "#2b6cb0", Bound.OVERHEAD: "#c05621"}
 
@@ -32,8 +33,8 @@ class LogAxis:
 
     @classmethod
     def around(cls, values: Sequence[float], start_px: float, end_px: float) -> LogAxis:
-        """Choose whole decades around positive values."""
-        positive = [value for value in values if value > 0 and math.isfinite(value)] or [1.0]
+        """Choose whole decades around the values; what no hardware reaches does not stretch the axis."""
+        positive = [value for value in values if _SMALLEST <= value <= _LARGEST] or [1.0]
         low = math.floor(math.log10(min(positive)))
         high = math.ceil(math.log10(max(positive)))
         return cls(10.0**low, 10.0 ** max(high, low + 1), start_px, end_px)
