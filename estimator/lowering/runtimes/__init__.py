@@ -1,1 +1,39 @@
+"""The rule lists of the runtimes, by name."""
 
+from __future__ import annotations
+
+from estimator.errors import UnknownRuntimeError
+from estimator.lowering.fuse import RuntimeRules
+from estimator.lowering.runtimes import onnxruntime, qnn, tensorrt, tflite, torch_compile, torch_eager
+
+_RUNTIMES = {
+    rules.name: rules
+    for rules in (
+        torch_eager.RULES,
+        torch_compile.RULES,
+        onnxruntime.RULES,
+        tflite.RULES,
+        qnn.RULES,
+        qnn.DLC_RULES,
+        tensorrt.RULES,
+    )
+}
+
+
+def runtime_names() -> tuple[str, ...]:
+    """Names that ``--runtime`` takes."""
+    return tuple(_RUNTIMES)
+
+
+def runtime_rules(name: str) -> RuntimeRules:
+    """Rule list of a runtime.
+
+    Raises
+    ------
+    UnknownRuntimeError
+        No such runtime.
+    """
+    try:
+        return _RUNTIMES[name]
+    except KeyError:
+        raise UnknownRuntimeError(name, runtime_names()) from None

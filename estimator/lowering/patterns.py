@@ -1,0 +1,60 @@
+"""Predicates that rule lists are written in."""
+
+from __future__ import annotations
+
+from estimator.ir.op import ConvAttrs, CopyAttrs, FunctionAttrs, NormAttrs, Op, OpKind
+from estimator.lowering.fuse import Lowering, OpPredicate
+
+PRODUCT_KINDS = frozenset(
+    {OpKind.CONV, OpKind.DEFORM_CONV, OpKind.LINEAR, OpKind.MATMUL, OpKind.EINSUM, OpKind.ATTENTION, OpKind.RNN}
+)
+REDUCTION_KINDS = frozenset({OpKind.SOFTMAX, OpKind.REDUCE, OpKind.ADAPTIVE_POOL})
+ELEMENTWISE_KINDS = frozenset({OpKind.ACTIVATION, OpKind.UNARY, OpKind.BINARY, OpKind.TERNARY, OpKind.CAST})
+
+
+def any_of(*kinds: OpKind) -> OpPredicate:
+    """Match ops of the given kinds."""
+    wanted = frozenset(kinds)
+    return lambda op, lowering: op.kind in wanted
+
+
+def is_batch_norm(op: Op) -> bool:
+    """Batch norm at inference: a per-channel scale and shift."""
+    return isinstance(op.attrs, NormAttrs) and op.attrs.function == "batch"
+
+
+def is_norm_reduction(op: Op) -> bool:
+    """Layer, group, instance or RMS norm."""
+    return isinstance(op.attrs, NormAttrs) and op.attrs.function != "batch"
+
+
+def is_elementwise(op: Op, lowering: Lowering) -> bool:
+    """One output element per input element, no reordering."""
+    return op.kind in ELEMENTWISE_KINDS or is_batch_norm(op)
+
+
+def is_function(op: Op, *functions: str) -> bool:
+    """Match by function name."""
+    return isinstance(op.attrs, FunctionAttrs) and op.attrs.function in functions
+
+
+def is_transposing_copy(op: Op) -> bool:
+    """A copy that changes element order."""
+    return op.kind is OpKind.COPY and isinstance(op.attrs, CopyAttrs) and op.attrs.transposing
+
+
+def same_extent(op: Op, lowering: Lowering) -> bool:
+    """Output as large as the largest input: no broadcast growth, no shrinking."""
+    tensors = lowering.graph.tensors
+    inputs = [tensors[n].numel for n in op.inputs if not tensors[n].is_weight]
+    return bool(inputs) and max(inputs) == tensors[op.outputs[0]].numel
+
+
+def is_depthwise(op: Op, lowering: Lowering) -> bool:
+    """A convolution with one input channel per group."""
+    return (
+        op.kind is OpKind.CONV
+        and isinstance(op.attrs, ConvAttrs)
+        and op.attrs.groups > 1
+        and lowering.graph.tensors[op.inputs[1]].shape[1] == 1
+    )

@@ -1,0 +1,184 @@
+"""Rewrite a graph's dtypes for the precision that it will run in.
+
+Plain precisions replace every float dtype. Autocast (``amp-*``) follows PyTorch's CUDA lists op by op
+and inserts the casts that PyTorch really runs: weights are cast once per forward pass, activations
+at each use; layer norm runs in fp32, and a residual stream that meets an fp32 tensor stays fp32.
+Source: ``ATen/autocast_mode.h`` (torch 2.4 to 2.14), macros AT_FORALL_LOWER_PRECISION_FP, AT_FORALL_FP32,
+AT_FORALL_FP32_SET_OPT_DTYPE, AT_FORALL_PROMOTE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import Enum
+
+from estimator.dtypes import DType, Precision
+from estimator.ir.graph import Graph
+from estimator.ir.op import FunctionAttrs, NormAttrs, Op, OpKind, ReduceAttrs
+from estimator.ir.tensor import TensorRole, TensorSpec
+
+_PLAIN: Mapping[Precision, tuple[DType, DType]] = {
+    Precision.FP32: (DType.F32, DType.F32),
+    Precision.TF32: (DType.F32, DType.F32),
+    Precision.FP16: (DType.F16, DType.F16),
+    Precision.BF16: (DType.BF16, DType.BF16),
+    Precision.INT8: (DType.I8, DType.I8),
+    Precision.W8A16: (DType.I8, DType.I16),
+    Precision.W4A16: (DType.I4, DType.F16),
+}
+"""(weight dtype, activation dtype) of each precision without autocast."""
+
+
+def apply_precision(graph: Graph, precision: Precision) -> Graph:
+    """Return `graph` with the dtypes, and under autocast the casts, of `precision`.
+
+    Integer and boolean tensors keep their types; tensors that are already quantised keep theirs.
+    """
+    if precision is Precision.AMP_FP16:
+        return _autocast(graph, DType.F16)
+    if precision is Precision.AMP_BF16:
+        return _autocast(graph, DType.BF16)
+    weight_dtype, activation_dtype = _PLAIN[precision]
+    if weight_dtype is activation_dtype is DType.F32 and not any(
+        t.dtype in (DType.F16, DType.BF16, DType.F64) for t in graph.tensors.values()
+    ):
+        return graph
+    tensors = {
+        name: replace(t, dtype=weight_dtype if t.is_weight and len(t.shape) > 1 else activation_dtype)
+        if t.dtype.is_float
+        else t
+        for name, t in graph.tensors.items()
+    }
+    return replace(graph, tensors=tensors)
+
+
+class _Policy(Enum):
+    LOWER = "lower"
+    """Inputs are cast to the low precision."""
+    FP32 = "fp32"
+    """Inputs are cast to fp32."""
+    FP32_RESULT = "fp32 result"
+    """The kernel reads what it gets and accumulates and writes fp32."""
+    PROMOTE = "promote"
+    """Inputs are cast to the widest of them."""
+    INHERIT = "inherit"
+    """The op is on no list: the kernel itself promotes."""
+
+
+_LOWER_KINDS = frozenset(
+    {OpKind.CONV, OpKind.LINEAR, OpKind.MATMUL, OpKind.EINSUM, OpKind.ATTENTION, OpKind.RNN}
+)
+_FP32_UNARY = frozenset(
+    "acos asin cosh erfinv exp expm1 log log10 log2 log1p reciprocal rsqrt sinh tan pow square_pow".split()
+)
+_FP32_NORMS = frozenset({"layer", "group", "rms", "l2"})
+_FP32_RESULT_REDUCTIONS = frozenset({"sum", "prod", "norm"})
+
+
+def _policy(op: Op) -> _Policy:
+    kind, attrs = op.kind, op.attrs
+    if kind in _LOWER_KINDS:
+        return _Policy.LOWER
+    if isinstance(attrs, NormAttrs):
+        return _Policy.FP32 if attrs.function in _FP32_NORMS else _Policy.INHERIT
+    if kind is OpKind.RESIZE:
+        return _Policy.FP32
+    if kind in (OpKind.SOFTMAX, OpKind.CUMULATIVE):
+        return _Policy.FP32_RESULT
+    if isinstance(attrs, ReduceAttrs):
+        if attrs.function in _FP32_RESULT_REDUCTIONS:
+            return _Policy.FP32_RESULT
+        return _Policy.FP32 if attrs.function == "logsumexp" else _Policy.INHERIT
+    if isinstance(attrs, FunctionAttrs):
+        return _function_policy(kind, attrs.function)
+    if kind in (OpKind.CONCAT, OpKind.GRID_SAMPLE):
+        return _Policy.PROMOTE
+    return _Policy.INHERIT
+
+
+def _function_policy(kind: OpKind, function: str) -> _Policy:
+    if kind is OpKind.ACTIVATION:
+        if function == "prelu":
+            return _Policy.LOWER
+        return _Policy.FP32 if function == "softplus" else _Policy.INHERIT
+    if kind in (OpKind.UNARY, OpKind.BINARY) and function in _FP32_UNARY:
+        return _Policy.FP32
+    if kind is OpKind.TERNARY and function in ("addcmul", "addcdiv"):
+        return _Policy.PROMOTE
+    return _Policy.PROMOTE if kind is OpKind.SCATTER else _Policy.INHERIT
+
+
+class _AutocastRewriter:
+    """Walks the ops in execution order with the current dtype of every tensor."""
+
+    def __init__(self, graph: Graph, low: DType) -> None:
+        self.low = low
+        self.tensors: dict[str, TensorSpec] = {
+            name: replace(t, dtype=DType.F32) if t.dtype in (DType.F64, DType.BF16, DType.F16) else t
+            for name, t in graph.tensors.items()
+        }
+        self.ops: list[Op] = []
+        self._weight_casts: dict[tuple[str, DType], str] = {}
+
+    def _cast(self, name: str, dtype: DType, reader: Op) -> str:
+        """Emit a cast of `name` unless it has the dtype; a parameter's cast is reused within the pass."""
+        tensor = self.tensors[name]
+        if not tensor.dtype.is_float or tensor.dtype is dtype:
+            return name
+        cached = self._weight_casts.get((name, dtype))
+        if cached is not None:
+            return cached
+        cast_name = f"{name}.to_{dtype.value}.{len(self.ops)}"
+        self.tensors[cast_name] = replace(tensor, name=cast_name, dtype=dtype, role=TensorRole.ACTIVATION)
+        self.ops.append(
+            Op(f"{reader.name}.cast.{len(self.ops)}", OpKind.CAST, (name,), (cast_name,), scope=reader.scope)
+        )
+        if tensor.role is TensorRole.PARAMETER:
+            self._weight_casts[name, dtype] = cast_name
+        return cast_name
+
+    def visit(self, op: Op) -> None:
+        policy = _policy(op)
+        widest = self._widest(op.inputs)
+        inputs, result = op.inputs, widest
+        if policy is _Policy.LOWER:
+            inputs, result = tuple(self._cast(n, self.low, op) for n in op.inputs), self.low
+        elif policy is _Policy.FP32:
+            inputs, result = tuple(self._cast(n, DType.F32, op) for n in op.inputs), DType.F32
+        elif policy is _Policy.FP32_RESULT:
+            result = DType.F32
+        elif policy is _Policy.PROMOTE and widest is not None:
+            inputs = tuple(self._cast(n, widest, op) for n in op.inputs)
+        elif op.kind is OpKind.CAST:
+            result = None
+        elif op.kind not in (OpKind.BINARY, OpKind.TERNARY) or op.in_place:
+            result = self._first_float(op.inputs)
+        self.ops.append(op if inputs == op.inputs else replace(op, inputs=inputs))
+        if result is not None:
+            for name in op.outputs:
+                if self.tensors[name].dtype.is_float:
+                    self.tensors[name] = replace(self.tensors[name], dtype=result)
+
+    def _float_dtypes(self, names: tuple[str, ...]) -> list[DType]:
+        """Dtypes of the float inputs; 0-d tensors take no part in promotion unless alone."""
+        floats = [self.tensors[n] for n in names if self.tensors[n].dtype.is_float]
+        ranked = [t for t in floats if t.shape] or floats
+        return [t.dtype for t in ranked]
+
+    def _widest(self, names: tuple[str, ...]) -> DType | None:
+        dtypes = self._float_dtypes(names)
+        if not dtypes:
+            return None
+        return DType.F32 if DType.F32 in dtypes else dtypes[0]
+
+    def _first_float(self, names: tuple[str, ...]) -> DType | None:
+        dtypes = [self.tensors[n].dtype for n in names if self.tensors[n].dtype.is_float]
+        return dtypes[0] if dtypes else None
+
+
+def _autocast(graph: Graph, low: DType) -> Graph:
+    rewriter = _AutocastRewriter(graph, low)
+    for op in graph.ops:
+        rewriter.visit(op)
+    return replace(graph, tensors=rewriter.tensors, ops=tuple(rewriter.ops))

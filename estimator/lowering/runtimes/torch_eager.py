@@ -1,0 +1,92 @@
+"""PyTorch eager: one launch per operator, plus what cuDNN and ATen add around convolutions and norms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from estimator.catalogue.device import UnitKind
+from estimator.ir.op import ConvAttrs, Op, OpKind
+from estimator.lowering.fuse import Expansion, Lowering, RuntimeRules
+from estimator.lowering.kernel import Gemm, Kernel, KernelClass
+from estimator.lowering.patterns import is_depthwise, is_norm_reduction
+
+
+def _has_bias(op: Op, lowering: Lowering) -> bool:
+    return op.kind is OpKind.CONV and len(op.inputs) > 2 and not _native_depthwise(op, lowering)
+
+
+def _native_depthwise(op: Op, lowering: Lowering) -> bool:
+    """ATen's own depthwise kernel, which adds the bias itself (fp32, or nchw fp16 with an odd geometry)."""
+    return is_depthwise(op, lowering) and lowering.target.layout == "nchw"
+
+
+def _on_gpu(lowering: Lowering) -> bool:
+    return lowering.target.unit_kind is UnitKind.GPU
+
+
+def _moving(kernel: Kernel, name: str, kernel_class: KernelClass, read: int, written: int, flops: int = 0) -> Kernel:
+    """A kernel that only moves bytes, beside `kernel`."""
+    return replace(
+        kernel, name=f"{kernel.name}.{name}", kernel_class=kernel_class, macs=0, other_flops=flops,
+        bytes_read=read, bytes_written=written, weight_bytes=0, gemm=Gemm(), taps=1, stride=1,
+        strided=False, fused_ops=0,
+    )  # fmt: skip
+
+
+def _bias_add(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
+    out = lowering.graph.tensors[op.outputs[0]]
+    yield _moving(kernel, "bias", KernelClass.POINTWISE, out.size_bytes, out.size_bytes, out.numel)
+
+
+def _needs_layout_conversion(op: Op, lowering: Lowering) -> bool:
+    if not (_on_gpu(lowering) and op.kind is OpKind.CONV and isinstance(op.attrs, ConvAttrs)):
+        return False
+    x = lowering.graph.tensors[op.inputs[0]]
+    return lowering.target.layout == "nchw" and x.dtype.bits == 16 and not is_depthwise(op, lowering)
+
+
+def _layout_conversions(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
+    x, out = lowering.graph.tensors[op.inputs[0]], lowering.graph.tensors[op.outputs[0]]
+    yield _moving(kernel, "to_nhwc", KernelClass.LAYOUT, x.size_bytes, x.size_bytes)
+    yield _moving(kernel, "to_nchw", KernelClass.LAYOUT, out.size_bytes, out.size_bytes)
+
+
+def _norm_of_strided(op: Op, lowering: Lowering) -> bool:
+    if not is_norm_reduction(op):
+        return False
+    return lowering.graph.tensors[op.inputs[0]].strides is not None
+
+
+def _contiguous_copy(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
+    x = lowering.graph.tensors[op.inputs[0]]
+    yield _moving(kernel, "contiguous", KernelClass.TRANSPOSE, x.size_bytes, x.size_bytes)
+
+
+RULES = RuntimeRules(
+    name="torch-eager",
+    rules=(),
+    expansions=(
+        Expansion(
+            "conv bias",
+            _has_bias,
+            _bias_add,
+            why="cuDNN's convolution runs without bias; ATen adds it in a pointwise kernel of its own",
+            source="aten/src/ATen/native/Convolution.cpp, ConvBackend::Cudnn: output.add_(reshape_bias(...))",
+        ),
+        Expansion(
+            "nchw convolution layout",
+            _needs_layout_conversion,
+            _layout_conversions,
+            why="tensor-core convolutions are written for nhwc; on nchw data cuDNN converts input and output",
+            source="cuDNN developer guide, 'Tensor Core operations': nchwToNhwcKernel, nhwcToNchwKernel in profiles",
+        ),
+        Expansion(
+            "norm of a permuted tensor",
+            _norm_of_strided,
+            _contiguous_copy,
+            why="layer_norm and group_norm call contiguous() on their input",
+            source="aten/src/ATen/native/layer_norm.cpp: X = input.expect_contiguous()",
+        ),
+    ),
+)

@@ -1,0 +1,95 @@
+"""What the response model sees of a kernel: device-relative geometry, so that it carries over between devices.
+
+Every feature is a ratio or a logarithm: how full the last tile is, how many waves of tiles the cores run,
+how the working set compares with the cache, where the kernel stands on the roofline. None is a name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from estimator.lowering.kernel import FloatArray, IntArray, KernelTable
+from estimator.timing.roofline import Ceilings, RooflineTimes, is_product, roofline_times
+
+FLOOR_S: Final = 1e-12
+"""Keeps logarithms finite for kernels that compute or move nothing."""
+TILE: Final = 128
+"""Rows and columns of a matrix-product tile (cuBLAS and oneDNN use 64 to 256)."""
+FEATURE_NAMES: Final = (
+    "log2_k", "log2_n", "log2_m", "log2_batch", "log2_taps", "stride", "log2_channels",
+    "log2_bytes", "log2_bytes_written", "log2_intensity_over_ridge", "log2_weight_bytes", "strided", "fused_ops",
+    "dtype_bits", "n_mod_8", "channels_mod_8", "n_mod_64", "k_mod_64", "m_mod_8", "log2_cache_over_bytes",
+    "n_fill_64", "n_fill_128", "k_fill_32", "m_fill_128", "wave_fill", "log2_waves",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class KernelFeatures:
+    """Arrays [kernel] that the response model reads; `matrix` is [kernel, feature] in `FEATURE_NAMES` order."""
+
+    class_index: IntArray
+    times: RooflineTimes
+    weight_s: FloatArray
+    k: FloatArray
+    n: FloatArray
+    is_product: np.ndarray
+    unaligned: FloatArray
+    wave_fill: FloatArray
+    cache_ratio_log2: FloatArray
+    launches: FloatArray
+    count: FloatArray
+    matrix: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.class_index)
+
+
+def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
+    """Compute the features of every kernel of `table` on a unit with these ceilings."""
+    times = roofline_times(table, ceilings)
+    product = is_product(table)
+    bytes_moved = np.maximum(table.bytes_read + table.bytes_written, 1.0)
+    k, n, m, batch = (np.maximum(a, 1.0) for a in (table.gemm_k, table.gemm_n, table.gemm_m, table.gemm_batch))
+    channels = np.maximum(table.channels, 1.0)
+    tiles = np.ceil(m / TILE) * np.ceil(n / TILE) * batch
+    waves = np.where(tiles < 1, 1.0, np.maximum(tiles / ceilings.core_count, 1e-3))
+    wave_fill = waves / np.ceil(waves)
+    n_odd, channels_odd = (n % 8 != 0) * 1.0, (channels % 8 != 0) * 1.0
+    cache_ratio_log2 = np.log2(ceilings.cache_bytes / bytes_moved)
+    matrix = np.stack(
+        [
+            np.log2(k), np.log2(n), np.log2(m), np.log2(batch),
+            np.log2(np.maximum(table.taps, 1.0)), table.stride, np.log2(channels),
+            np.log2(bytes_moved), np.log2(np.maximum(table.bytes_written, 1.0)),
+            np.log2((times.compute_s + FLOOR_S) / (times.memory_s + FLOOR_S)),
+            np.log2(np.maximum(table.weight_bytes, 1.0)),
+            table.strided, np.minimum(table.fused_ops, 6.0), table.dtype_bits / 16.0,
+            n_odd, channels_odd, (n % 64 != 0) * 1.0, (k % 64 != 0) * 1.0, (m % 8 != 0) * 1.0,
+            cache_ratio_log2,
+            _log2_fill(n, 64), _log2_fill(n, TILE), _log2_fill(k, 32), _log2_fill(m, TILE),
+            wave_fill, np.minimum(np.log2(waves), 6.0),
+        ],
+        axis=1,
+    )  # fmt: skip
+    return KernelFeatures(
+        class_index=table.class_index,
+        times=times,
+        weight_s=table.weight_bytes / ceilings.bandwidth_bytes_per_s,
+        k=k,
+        n=n,
+        is_product=product,
+        unaligned=(n_odd + channels_odd) * product,
+        wave_fill=np.clip(wave_fill, 0.05, 1.0),
+        cache_ratio_log2=cache_ratio_log2,
+        launches=table.launches,
+        count=table.count,
+        matrix=matrix,
+    )
+
+
+def _log2_fill(extent: FloatArray, tile: int) -> FloatArray:
+    """log₂ of the used share of the last-tile-padded extent; 0 when it divides."""
+    return np.log2(extent / (np.ceil(extent / tile) * tile))

@@ -1,0 +1,180 @@
+"""Ceilings of a unit, and each kernel's two roofline times under them.
+
+t_compute = 2·MACs ÷ product ceiling + other FLOPs ÷ vector ceiling;  t_memory = bytes moved ÷ DRAM bandwidth.
+Source: Williams, Waterman, Patterson (2009), CACM 52(4).  What the ceilings leave out is `timing.response`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from estimator.catalogue.device import Unit, UnitKind
+from estimator.dtypes import Precision
+from estimator.errors import MissingCeilingError
+from estimator.lowering.kernel import CLASS_INDEX, FloatArray, KernelClass, KernelTable
+
+PRODUCT_CLASSES: Final = frozenset(
+    {
+        KernelClass.CONV_DENSE,
+        KernelClass.CONV_POINTWISE,
+        KernelClass.CONV_DEPTHWISE,
+        KernelClass.CONV_GROUPED,
+        KernelClass.CONV_STEM,
+        KernelClass.CONV_3D,
+        KernelClass.CONV_TRANSPOSED,
+        KernelClass.MATMUL,
+        KernelClass.BATCHED_MATMUL,
+        KernelClass.ATTENTION,
+        KernelClass.RECURRENT,
+    }
+)
+_IS_PRODUCT = np.zeros(len(CLASS_INDEX), dtype=bool)
+_IS_PRODUCT[[CLASS_INDEX[c] for c in PRODUCT_CLASSES]] = True
+_DEPTHWISE = CLASS_INDEX[KernelClass.CONV_DEPTHWISE]
+
+HELD_BOOST_W_PER_SM: Final = 3.4
+"""Board power per SM at which a GPU holds its rated boost: 450 W ÷ 128 (RTX 4090), 575 W ÷ 170 (RTX 5090)."""
+DVFS_EXPONENT: Final = 1 / 3
+"""Dynamic power is C·V²·f and V is about linear in f, so f ∝ P^(1/3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """What one unit can do at most in one precision, base SI.
+
+    Attributes
+    ----------
+    product_flops_per_s : float
+        Matrix or convolution rate of the compute dtype, at the clock that the power budget lets the unit hold.
+    rated_flops_per_s : float
+        The advertised dense peak of the same dtype: what naive FLOPs ÷ peak uses.
+    core_count : int
+        SMs or cores that a kernel's tiles are spread over.
+    cache_bytes : float
+        Last on-chip level.
+    """
+
+    product_flops_per_s: float
+    rated_flops_per_s: float
+    vector_flops_per_s: float
+    bandwidth_bytes_per_s: float
+    core_count: int
+    cache_bytes: float
+
+
+_DTYPES_OF: dict[Precision, tuple[str, ...]] = {
+    Precision.FP32: ("fp32",),
+    Precision.TF32: ("tf32", "fp32"),
+    Precision.FP16: ("fp16", "fp32"),
+    Precision.BF16: ("bf16", "fp16", "fp32"),
+    Precision.AMP_FP16: ("fp16", "fp32"),
+    Precision.AMP_BF16: ("bf16", "fp16", "fp32"),
+    Precision.INT8: ("int8", "fp16", "fp32"),
+    Precision.W8A16: ("int16", "int8", "fp16", "fp32"),
+    Precision.W4A16: ("fp16", "int16", "int8", "fp32"),
+}
+"""Input dtypes to look up for a precision, the exact one first, then what the hardware would run instead."""
+
+
+def ceilings_of(unit: Unit, precision: Precision) -> Ceilings:
+    """Ceilings of `unit` in `precision`.
+
+    Raises
+    ------
+    MissingCeilingError
+        The unit lists no rate for any dtype that the precision could run in.
+    """
+    rated = next((r for r in (_rate(unit, dtype) for dtype in _DTYPES_OF[precision]) if r), None)
+    if rated is None:
+        raise MissingCeilingError(
+            f"{unit.display_name} ({unit.name}) lists no compute rate for {precision.value}",
+            expected=f"a ceiling of dtype {' or '.join(_DTYPES_OF[precision])}",
+            hint="estimator-cli devices show <device> lists what is known",
+        )
+    vector = unit.ceiling("fp32", engine="vector") or unit.ceiling("fp16", engine="vector")
+    held = held_clock_fraction(unit)
+    product = rated * held * _static_partition_fraction(unit)
+    return Ceilings(
+        product_flops_per_s=product,
+        rated_flops_per_s=rated,
+        vector_flops_per_s=vector.flops_per_s * product / rated if vector else product / VECTOR_FRACTION_OF_PRODUCT,
+        bandwidth_bytes_per_s=unit.dram_bandwidth_bytes_per_s,
+        core_count=unit.core_count or 1,
+        cache_bytes=_last_cache_bytes(unit),
+    )
+
+
+VECTOR_FRACTION_OF_PRODUCT: Final = 16.0
+"""Product rate ÷ vector rate assumed where no vector rate is published (NPUs): a 1024-bit vector unit beside
+a 32×32 array; the calibrated response absorbs the rest."""
+
+
+def _rate(unit: Unit, dtype: str) -> float | None:
+    """Dense rate with fp32 accumulation, as frameworks ask for it; any accumulator for integers."""
+    ceiling = unit.ceiling(dtype, accumulate="fp32" if dtype in ("fp16", "bf16", "tf32", "fp8") else None)
+    return ceiling.flops_per_s if ceiling else None
+
+
+def held_clock_fraction(unit: Unit) -> float:
+    """Sustained ÷ boost clock under load, in (0, 1].
+
+    Published sustained clocks are taken as they are; for a GPU without one, its power per SM decides
+    (a 300 W Max-Q board feeds 188 SMs with what a desktop board gives half as many).
+    """
+    if unit.sustained_clock_hz and unit.boost_clock_hz:
+        return min(1.0, unit.sustained_clock_hz / unit.boost_clock_hz)
+    if unit.kind is UnitKind.GPU and unit.power_w and unit.core_count and unit.ceiling("fp16", engine="tensor"):
+        return float(min(1.0, (unit.power_w / unit.core_count / HELD_BOOST_W_PER_SM) ** DVFS_EXPONENT))
+    return 1.0
+
+
+def _static_partition_fraction(unit: Unit) -> float:
+    """Share of a hybrid CPU's peak that equal chunks per core can reach.
+
+    OpenMP's static schedule gives every core the same work, so all wait for the slowest kind:
+    n · min(rate) ÷ Σ rate. One kind of core gives 1.
+    """
+    rates = [(c.core_count, (c.fp32_flops_per_cycle or 0.0) * c.clock_hz) for c in unit.clusters]
+    total = sum(n * rate for n, rate in rates)
+    if unit.kind is not UnitKind.CPU or total <= 0 or any(rate <= 0 for _, rate in rates):
+        return 1.0
+    return sum(n for n, _ in rates) * min(rate for _, rate in rates) / total
+
+
+def _last_cache_bytes(unit: Unit) -> float:
+    level = unit.memory_level("vtcm", "sram") if unit.kind is UnitKind.NPU else unit.memory_level("l3", "l2", "slc")
+    return float(level.size_bytes) if level and level.size_bytes else DEFAULT_CACHE_BYTES
+
+
+DEFAULT_CACHE_BYTES: Final = 2.0 * 1024 * 1024
+"""Assumed where no cache size is published."""
+
+
+@dataclass(frozen=True, slots=True)
+class RooflineTimes:
+    """Per kernel, seconds: arrays [kernel]."""
+
+    compute_s: FloatArray
+    memory_s: FloatArray
+
+    @property
+    def roofline_s(self) -> FloatArray:
+        """max(compute, memory)."""
+        return np.maximum(self.compute_s, self.memory_s)
+
+
+def roofline_times(table: KernelTable, ceilings: Ceilings) -> RooflineTimes:
+    """Both roofline times of every kernel; a product fed with 32-bit data under a 16-bit precision runs at the vector rate."""
+    product = _IS_PRODUCT[table.class_index]
+    product_rate = np.where(product, ceilings.product_flops_per_s, ceilings.vector_flops_per_s)
+    compute = 2 * table.macs / product_rate + table.other_flops / ceilings.vector_flops_per_s
+    memory = (table.bytes_read + table.bytes_written) / ceilings.bandwidth_bytes_per_s
+    return RooflineTimes(compute, memory)
+
+
+def is_product(table: KernelTable) -> np.ndarray:
+    """Boolean [kernel]: classes that run on the product engine."""
+    return _IS_PRODUCT[table.class_index]
