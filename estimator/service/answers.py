@@ -72,20 +72,20 @@ class Answers:
 
     def estimate(self, request: pb.EstimateRequest, budget: Budget) -> pb.EstimateResponse:
         """Estimate one network on one target."""
-        target = self._resolve(request.target, "target")
-        graph = self._graph(request.model)
+        target = self.resolve(request.target, "target")
+        graph = self.read_model(request.model)
         budget.check()
-        return pb.EstimateResponse(estimate=estimate_to_message(self._on(graph, target)))
+        return pb.EstimateResponse(estimate=estimate_to_message(self.estimate_on(graph, target)))
 
     def compare_devices(self, request: pb.CompareDevicesRequest, budget: Budget) -> pb.CompareDevicesResponse:
         """Estimate one network on each target; a target that fails keeps its place."""
-        self._check_targets(request.targets)
-        graph = self._graph(request.model)
+        self.check_targets(request.targets)
+        graph = self.read_model(request.model)
         outcomes = []
         for index, target in enumerate(request.targets):
             budget.check()
             try:
-                found = self._on(graph, self._resolve(target, f"targets[{index}]"))
+                found = self.estimate_on(graph, self.resolve(target, f"targets[{index}]"))
                 outcomes.append(pb.TargetOutcome(estimate=estimate_to_message(found)))
             except EstimatorError as error:
                 outcomes.append(pb.TargetOutcome(error=item_error(0, index, error)))
@@ -93,10 +93,10 @@ class Answers:
 
     def batch_estimate(self, request: pb.BatchEstimateRequest, budget: Budget) -> pb.BatchEstimateResponse:
         """Estimate many networks on each target, as columns; a cell that fails keeps its place."""
-        self._check_targets(request.targets)
+        self.check_targets(request.targets)
         batch = GraphBatch(request.batch, self.limits)
         self.limits.check("cells", len(batch) * len(request.targets))
-        targets = [self._resolve(target, f"targets[{i}]") for i, target in enumerate(request.targets)]
+        targets = [self.resolve(target, f"targets[{i}]") for i, target in enumerate(request.targets)]
         columns = pb.EstimateColumns(graph_count=len(batch), target_count=len(targets))
         for index in range(len(batch)):
             for position, cell in enumerate(self._cells(batch, index, targets)):
@@ -114,17 +114,19 @@ class Answers:
             return
         for target in targets:
             try:
-                yield self._on(graph, target)
+                yield self.estimate_on(graph, target)
             except EstimatorError as error:
                 yield error
 
-    def _on(self, graph: Graph, target: ResolvedTarget) -> Estimate:
+    def estimate_on(self, graph: Graph, target: ResolvedTarget) -> Estimate:
+        """Estimate a graph on a target; its counts then fit the wire."""
         estimate = self.estimate_graph(graph, target.device, target.unit, target.options)
         if max(estimate.flops, estimate.bytes_moved, estimate.memory.peak_bytes) > MAX_COUNT:
             raise GraphError(f"a count of {graph.name!r} does not fit 64 bits", expected="a network that exists")
         return estimate
 
-    def _graph(self, model: pb.Model) -> Graph:
+    def read_model(self, model: pb.Model) -> Graph:
+        """Read a network in whichever form it came."""
         match model.WhichOneof("form"):
             case "graph":
                 return graph_from_message(model.graph, self.limits)
@@ -143,12 +145,14 @@ class Answers:
         self.limits.check("ops", len(graph.ops))
         return graph
 
-    def _check_targets(self, targets: Sequence[pb.Target]) -> None:
+    def check_targets(self, targets: Sequence[pb.Target]) -> None:
+        """Refuse none, and too many."""
         if not targets:
             raise BadOptionError("the request has no target", where="targets", expected="one or more")
         self.limits.check("targets", len(targets))
 
-    def _resolve(self, target: pb.Target, where: str) -> ResolvedTarget:
+    def resolve(self, target: pb.Target, where: str) -> ResolvedTarget:
+        """Find a target's device and parse its options."""
         if target.source not in SOURCE_OF:
             raise BadOptionError(f"unknown source {target.source}", where=where, expected="a CoefficientSource")
         device, unit = find_device(target.device)

@@ -22,6 +22,7 @@ from google.rpc import status_pb2
 from estimator.errors import EstimatorError, ServiceError
 from estimator.service.answers import Answers
 from estimator.service.limits import AnswerEnded, Budget, Limits
+from estimator.service.planning_answers import export_table, plan_deployment
 from estimator.service.status import status_of
 from estimator.v1 import estimator_pb2 as pb
 
@@ -44,6 +45,8 @@ METHODS: Final[Mapping[str, Method]] = {
     "Estimate": Method(pb.EstimateRequest, pb.EstimateResponse, Answers.estimate),  # type: ignore[arg-type]
     "BatchEstimate": Method(pb.BatchEstimateRequest, pb.BatchEstimateResponse, Answers.batch_estimate),  # type: ignore[arg-type]
     "CompareDevices": Method(pb.CompareDevicesRequest, pb.CompareDevicesResponse, Answers.compare_devices),  # type: ignore[arg-type]
+    "PlanDeployment": Method(pb.PlanDeploymentRequest, pb.PlanDeploymentResponse, plan_deployment),  # type: ignore[arg-type]
+    "ExportTable": Method(pb.ExportTableRequest, pb.ExportTableResponse, export_table),  # type: ignore[arg-type]
 }
 
 

@@ -58,6 +58,16 @@ class Servicer(estimator_pb2_grpc.EstimatorServiceServicer):
         """Estimate one network on several targets."""
         return self._answer("CompareDevices", request, context, pb.CompareDevicesResponse)
 
+    def PlanDeployment(
+        self, request: pb.PlanDeploymentRequest, context: grpc.ServicerContext
+    ) -> pb.PlanDeploymentResponse:
+        """Hold networks on targets against limits."""
+        return self._answer("PlanDeployment", request, context, pb.PlanDeploymentResponse)
+
+    def ExportTable(self, request: pb.ExportTableRequest, context: grpc.ServicerContext) -> pb.ExportTableResponse:
+        """Tabulate the blocks of a search space."""
+        return self._answer("ExportTable", request, context, pb.ExportTableResponse)
+
     def StreamEstimate(
         self, request_iterator: Iterator[pb.StreamEstimateRequest], context: grpc.ServicerContext
     ) -> Iterator[pb.StreamEstimateResponse]:

@@ -29,6 +29,12 @@ class ProvenanceKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PROVENANCE_KIND_CALIBRATED: _ClassVar[ProvenanceKind]
     PROVENANCE_KIND_FAMILY: _ClassVar[ProvenanceKind]
     PROVENANCE_KIND_DATASHEET: _ClassVar[ProvenanceKind]
+
+class TableLayout(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TABLE_LAYOUT_UNSPECIFIED: _ClassVar[TableLayout]
+    TABLE_LAYOUT_ONCE_FOR_ALL: _ClassVar[TableLayout]
+    TABLE_LAYOUT_PROXYLESSNAS: _ClassVar[TableLayout]
 COEFFICIENT_SOURCE_UNSPECIFIED: CoefficientSource
 COEFFICIENT_SOURCE_CALIBRATED: CoefficientSource
 COEFFICIENT_SOURCE_FAMILY: CoefficientSource
@@ -41,6 +47,9 @@ PROVENANCE_KIND_UNSPECIFIED: ProvenanceKind
 PROVENANCE_KIND_CALIBRATED: ProvenanceKind
 PROVENANCE_KIND_FAMILY: ProvenanceKind
 PROVENANCE_KIND_DATASHEET: ProvenanceKind
+TABLE_LAYOUT_UNSPECIFIED: TableLayout
+TABLE_LAYOUT_ONCE_FOR_ALL: TableLayout
+TABLE_LAYOUT_PROXYLESSNAS: TableLayout
 
 class ListDevicesRequest(_message.Message):
     __slots__ = ("kind",)
@@ -341,3 +350,139 @@ class TargetOutcome(_message.Message):
     estimate: Estimate
     error: ItemError
     def __init__(self, estimate: _Optional[_Union[Estimate, _Mapping]] = ..., error: _Optional[_Union[ItemError, _Mapping]] = ...) -> None: ...
+
+class PlanDeploymentRequest(_message.Message):
+    __slots__ = ("models", "targets", "max_latency_s", "max_memory_bytes", "pessimistic")
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
+    MAX_LATENCY_S_FIELD_NUMBER: _ClassVar[int]
+    MAX_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PESSIMISTIC_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedCompositeFieldContainer[Model]
+    targets: _containers.RepeatedCompositeFieldContainer[Target]
+    max_latency_s: float
+    max_memory_bytes: int
+    pessimistic: bool
+    def __init__(self, models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., max_latency_s: _Optional[float] = ..., max_memory_bytes: _Optional[int] = ..., pessimistic: _Optional[bool] = ...) -> None: ...
+
+class PlanDeploymentResponse(_message.Message):
+    __slots__ = ("feasible", "rejected")
+    FEASIBLE_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_FIELD_NUMBER: _ClassVar[int]
+    feasible: _containers.RepeatedCompositeFieldContainer[FeasibleDeployment]
+    rejected: _containers.RepeatedCompositeFieldContainer[RejectedDeployment]
+    def __init__(self, feasible: _Optional[_Iterable[_Union[FeasibleDeployment, _Mapping]]] = ..., rejected: _Optional[_Iterable[_Union[RejectedDeployment, _Mapping]]] = ...) -> None: ...
+
+class FeasibleDeployment(_message.Message):
+    __slots__ = ("model_index", "target_index", "estimate", "throughput_per_s", "pareto")
+    MODEL_INDEX_FIELD_NUMBER: _ClassVar[int]
+    TARGET_INDEX_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATE_FIELD_NUMBER: _ClassVar[int]
+    THROUGHPUT_PER_S_FIELD_NUMBER: _ClassVar[int]
+    PARETO_FIELD_NUMBER: _ClassVar[int]
+    model_index: int
+    target_index: int
+    estimate: Estimate
+    throughput_per_s: float
+    pareto: bool
+    def __init__(self, model_index: _Optional[int] = ..., target_index: _Optional[int] = ..., estimate: _Optional[_Union[Estimate, _Mapping]] = ..., throughput_per_s: _Optional[float] = ..., pareto: _Optional[bool] = ...) -> None: ...
+
+class RejectedDeployment(_message.Message):
+    __slots__ = ("model_index", "target_index", "reason", "estimate")
+    MODEL_INDEX_FIELD_NUMBER: _ClassVar[int]
+    TARGET_INDEX_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATE_FIELD_NUMBER: _ClassVar[int]
+    model_index: int
+    target_index: int
+    reason: str
+    estimate: Estimate
+    def __init__(self, model_index: _Optional[int] = ..., target_index: _Optional[int] = ..., reason: _Optional[str] = ..., estimate: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
+
+class ExportTableRequest(_message.Message):
+    __slots__ = ("space", "target", "batch")
+    SPACE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    space: SearchSpace
+    target: Target
+    batch: int
+    def __init__(self, space: _Optional[_Union[SearchSpace, _Mapping]] = ..., target: _Optional[_Union[Target, _Mapping]] = ..., batch: _Optional[int] = ...) -> None: ...
+
+class SearchSpace(_message.Message):
+    __slots__ = ("layout", "resolutions", "image_channels", "stem", "stages", "final_expand", "feature_mix", "classes")
+    LAYOUT_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTIONS_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    STEM_FIELD_NUMBER: _ClassVar[int]
+    STAGES_FIELD_NUMBER: _ClassVar[int]
+    FINAL_EXPAND_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_MIX_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    layout: TableLayout
+    resolutions: _containers.RepeatedScalarFieldContainer[int]
+    image_channels: int
+    stem: Stem
+    stages: _containers.RepeatedCompositeFieldContainer[Stage]
+    final_expand: PointwiseLayer
+    feature_mix: PointwiseLayer
+    classes: int
+    def __init__(self, layout: _Optional[_Union[TableLayout, str]] = ..., resolutions: _Optional[_Iterable[int]] = ..., image_channels: _Optional[int] = ..., stem: _Optional[_Union[Stem, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[Stage, _Mapping]]] = ..., final_expand: _Optional[_Union[PointwiseLayer, _Mapping]] = ..., feature_mix: _Optional[_Union[PointwiseLayer, _Mapping]] = ..., classes: _Optional[int] = ...) -> None: ...
+
+class Stem(_message.Message):
+    __slots__ = ("channels", "kernel", "stride", "activation")
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_FIELD_NUMBER: _ClassVar[int]
+    STRIDE_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_FIELD_NUMBER: _ClassVar[int]
+    channels: int
+    kernel: int
+    stride: int
+    activation: str
+    def __init__(self, channels: _Optional[int] = ..., kernel: _Optional[int] = ..., stride: _Optional[int] = ..., activation: _Optional[str] = ...) -> None: ...
+
+class Stage(_message.Message):
+    __slots__ = ("channels", "depth", "kernel", "expand", "stride", "activation", "squeeze_excite")
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_FIELD_NUMBER: _ClassVar[int]
+    EXPAND_FIELD_NUMBER: _ClassVar[int]
+    STRIDE_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_FIELD_NUMBER: _ClassVar[int]
+    SQUEEZE_EXCITE_FIELD_NUMBER: _ClassVar[int]
+    channels: _containers.RepeatedScalarFieldContainer[int]
+    depth: int
+    kernel: _containers.RepeatedScalarFieldContainer[int]
+    expand: _containers.RepeatedScalarFieldContainer[int]
+    stride: int
+    activation: str
+    squeeze_excite: bool
+    def __init__(self, channels: _Optional[_Iterable[int]] = ..., depth: _Optional[int] = ..., kernel: _Optional[_Iterable[int]] = ..., expand: _Optional[_Iterable[int]] = ..., stride: _Optional[int] = ..., activation: _Optional[str] = ..., squeeze_excite: _Optional[bool] = ...) -> None: ...
+
+class PointwiseLayer(_message.Message):
+    __slots__ = ("channels", "activation")
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_FIELD_NUMBER: _ClassVar[int]
+    channels: int
+    activation: str
+    def __init__(self, channels: _Optional[int] = ..., activation: _Optional[str] = ...) -> None: ...
+
+class ExportTableResponse(_message.Message):
+    __slots__ = ("rows", "fixed_s")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    FIXED_S_FIELD_NUMBER: _ClassVar[int]
+    rows: _containers.RepeatedCompositeFieldContainer[TableRow]
+    fixed_s: float
+    def __init__(self, rows: _Optional[_Iterable[_Union[TableRow, _Mapping]]] = ..., fixed_s: _Optional[float] = ...) -> None: ...
+
+class TableRow(_message.Message):
+    __slots__ = ("key", "mean_s", "spread_s", "place_count")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    MEAN_S_FIELD_NUMBER: _ClassVar[int]
+    SPREAD_S_FIELD_NUMBER: _ClassVar[int]
+    PLACE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    mean_s: float
+    spread_s: float
+    place_count: int
+    def __init__(self, key: _Optional[str] = ..., mean_s: _Optional[float] = ..., spread_s: _Optional[float] = ..., place_count: _Optional[int] = ...) -> None: ...

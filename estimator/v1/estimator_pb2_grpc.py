@@ -65,6 +65,16 @@ class EstimatorServiceStub:
                 request_serializer=estimator_dot_v1_dot_estimator__pb2.CompareDevicesRequest.SerializeToString,
                 response_deserializer=estimator_dot_v1_dot_estimator__pb2.CompareDevicesResponse.FromString,
                 _registered_method=True)
+        self.PlanDeployment = channel.unary_unary(
+                '/estimator.v1.EstimatorService/PlanDeployment',
+                request_serializer=estimator_dot_v1_dot_estimator__pb2.PlanDeploymentRequest.SerializeToString,
+                response_deserializer=estimator_dot_v1_dot_estimator__pb2.PlanDeploymentResponse.FromString,
+                _registered_method=True)
+        self.ExportTable = channel.unary_unary(
+                '/estimator.v1.EstimatorService/ExportTable',
+                request_serializer=estimator_dot_v1_dot_estimator__pb2.ExportTableRequest.SerializeToString,
+                response_deserializer=estimator_dot_v1_dot_estimator__pb2.ExportTableResponse.FromString,
+                _registered_method=True)
 
 
 class EstimatorServiceServicer:
@@ -115,6 +125,20 @@ class EstimatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PlanDeployment(self, request, context):
+        """Holds each network on each target against limits: which meet them, and which of those nothing beats.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportTable(self, request, context):
+        """Estimates each distinct block of a search space once, as a table to look latencies up in.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EstimatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -147,6 +171,16 @@ def add_EstimatorServiceServicer_to_server(servicer, server):
                     servicer.CompareDevices,
                     request_deserializer=estimator_dot_v1_dot_estimator__pb2.CompareDevicesRequest.FromString,
                     response_serializer=estimator_dot_v1_dot_estimator__pb2.CompareDevicesResponse.SerializeToString,
+            ),
+            'PlanDeployment': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanDeployment,
+                    request_deserializer=estimator_dot_v1_dot_estimator__pb2.PlanDeploymentRequest.FromString,
+                    response_serializer=estimator_dot_v1_dot_estimator__pb2.PlanDeploymentResponse.SerializeToString,
+            ),
+            'ExportTable': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportTable,
+                    request_deserializer=estimator_dot_v1_dot_estimator__pb2.ExportTableRequest.FromString,
+                    response_serializer=estimator_dot_v1_dot_estimator__pb2.ExportTableResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -312,6 +346,60 @@ class EstimatorService:
             '/estimator.v1.EstimatorService/CompareDevices',
             estimator_dot_v1_dot_estimator__pb2.CompareDevicesRequest.SerializeToString,
             estimator_dot_v1_dot_estimator__pb2.CompareDevicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanDeployment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/estimator.v1.EstimatorService/PlanDeployment',
+            estimator_dot_v1_dot_estimator__pb2.PlanDeploymentRequest.SerializeToString,
+            estimator_dot_v1_dot_estimator__pb2.PlanDeploymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportTable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/estimator.v1.EstimatorService/ExportTable',
+            estimator_dot_v1_dot_estimator__pb2.ExportTableRequest.SerializeToString,
+            estimator_dot_v1_dot_estimator__pb2.ExportTableResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -77,7 +77,16 @@ def test_reflection_lists_the_service_and_gives_its_descriptor(service):
     assert {SERVICE, "grpc.health.v1.Health"} <= names
     file = FileDescriptorProto.FromString(described.file_descriptor_response.file_descriptor_proto[0])
     methods = {method.name for method in file.service[0].method}
-    assert {"ListDevices", "GetDevice", "Estimate", "BatchEstimate", "StreamEstimate", "CompareDevices"} == methods
+    assert {
+        "ListDevices",
+        "GetDevice",
+        "Estimate",
+        "BatchEstimate",
+        "StreamEstimate",
+        "CompareDevices",
+        "PlanDeployment",
+        "ExportTable",
+    } == methods
 
 
 # ---------------------------------------------------------------- devices
