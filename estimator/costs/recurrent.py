@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from estimator.costs.opcost import OpCost
 from estimator.costs.registry import Tensors, cost_of
 from estimator.costs.traffic import streaming_cost
 from estimator.ir.op import Op, OpKind, RnnAttrs
+from estimator.ir.tensor import TensorRole
 
 GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 _CELL_FLOPS = {"lstm": 4 + 4 + 1, "gru": 3 + 5, "rnn_tanh": 1, "rnn_relu": 1}
@@ -71,3 +73,23 @@ def rnn_product_macs(attrs: RnnAttrs, inputs: Tensors) -> int:
         for cell in rnn_cells(attrs, inputs[0].shape[-1])
     )
     return sequence_steps(attrs, inputs) * per_step
+
+
+def rnn_backward_macs(attrs: RnnAttrs, inputs: Tensors, gradients: Container[str]) -> int:
+    """MACs of the backward pass: weight gradients, and gradients of inputs and states that need one.
+
+    Weights: as the forward pass. Inputs: of every layer but the first, and of the first if x needs it. States: of every
+    step but the first, whose state is given (and of that too if it is learned).
+    """
+    x = inputs[0]
+    states = [t for t in inputs[1:] if t.role is not TensorRole.PARAMETER]
+    steps = sequence_steps(attrs, inputs)
+    length = x.shape[1 if attrs.batch_first else 0] if len(x.shape) == 3 else 1
+    later_steps = steps if any(t.name in gradients for t in states) else steps - steps // max(length, 1)
+    macs = rnn_product_macs(attrs, inputs) if any(t.name in gradients for t in inputs[1:]) else 0
+    for cell in rnn_cells(attrs, x.shape[-1]):
+        gate_rows = cell.gates * attrs.hidden_size
+        macs += later_steps * gate_rows * cell.state_size + steps * attrs.hidden_size * attrs.projection_size
+        if cell.layer > 0 or x.name in gradients:
+            macs += steps * gate_rows * cell.input_size
+    return macs

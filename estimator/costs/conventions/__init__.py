@@ -7,5 +7,15 @@ Where a tool is wrong, its convention is wrong in the same way and a note says w
 from estimator.costs.conventions.count import Count, LayerCount
 from estimator.costs.conventions.explain import Explanation, explain
 from estimator.costs.conventions.registry import convention_names, convention_of, count
+from estimator.costs.conventions.training_count import count_training
 
-__all__ = ["Count", "Explanation", "LayerCount", "convention_names", "convention_of", "count", "explain"]
+__all__ = [
+    "Count",
+    "Explanation",
+    "LayerCount",
+    "convention_names",
+    "convention_of",
+    "count",
+    "count_training",
+    "explain",
+]
