@@ -73,6 +73,7 @@ proto-check: setup  ## fail when estimator/v1 is not what proto/ generates
 	  --grpc_python_out="$$out" proto/estimator/v1/*.proto && \
 	diff -ru --exclude=__pycache__ --exclude=__init__.py "$$out/estimator/v1" estimator/v1 && \
 	echo "estimator/v1 is what proto/ generates"
+	$(BIN)/buf lint
 
 devices: setup  ## check every device and calibration file
 	$(BIN)/estimator-cli devices validate devices/*.yaml

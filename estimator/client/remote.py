@@ -152,7 +152,7 @@ class RemoteEstimator(EstimatorSurface):
         self._reference = device
         self._request = request
         self._channel = connection.open()
-        self._stub = estimator_pb2_grpc.EstimatorServiceStub(self._channel)
+        self._stub = estimator_pb2_grpc.EstimatorServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
 
     def __repr__(self) -> str:
         return f"connect({self._connection.address!r}, device={self._reference!r})"

@@ -101,9 +101,7 @@ class GraphBatch:
         limits.check("graphs", len(message.graph_offsets) - 1)
         limits.check("nodes", len(message.op_index))
         self.ops = tuple(_distinct_op(op, f"ops[{i}]") for i, op in enumerate(message.ops))
-        self._arrays = _check(message, self.ops)
-        longest = np.diff(self._arrays.graph_offsets).max(initial=0)
-        limits.check("ops", int(longest))
+        self._arrays = _check(message, self.ops, limits)
 
     def __len__(self) -> int:
         return len(self._arrays.graph_offsets) - 1
@@ -209,12 +207,13 @@ def _distinct_op(message: pb.BatchOp, where: str) -> DistinctOp:
     return DistinctOp(OpKind.IDENTITY, NoAttrs(), (), (result,), False, source)
 
 
-def _check(message: pb.GraphBatch, ops: Sequence[DistinctOp]) -> BatchArrays:
+def _check(message: pb.GraphBatch, ops: Sequence[DistinctOp], limits: Limits) -> BatchArrays:
     """Check every rule of the index arrays, in order of dependence."""
     op_index = _index(message.op_index)
     node_count = len(op_index)
     _require("op_index", (op_index < 0) | (op_index >= len(ops)), op_index, f"an entry of ops, 0 … {len(ops) - 1}")
     graph_offsets = _offsets("graph_offsets", message.graph_offsets, node_count)
+    _check_sizes(ops, op_index, graph_offsets, limits)
     edge_src = _index(message.edge_src)
     edge_offsets = _offsets("edge_offsets", message.edge_offsets, len(edge_src), node_count)
 
@@ -232,6 +231,15 @@ def _check(message: pb.GraphBatch, ops: Sequence[DistinctOp]) -> BatchArrays:
     _check_types(ops, op_index, source_value, edge_src)
     output_offsets, outputs = _check_outputs(message, graph_offsets, first_value)
     return BatchArrays(graph_offsets, op_index, edge_offsets, first_value, source_value, output_offsets, outputs)
+
+
+def _check_sizes(ops: Sequence[DistinctOp], op_index: Index, graph_offsets: Index, limits: Limits) -> None:
+    """Refuse what would unfold: a small message can use a wide operator a million times."""
+    limits.check("ops", int(np.diff(graph_offsets).max(initial=0)))
+    tensor_count = np.array([len(op.operands) + len(op.results) for op in ops], dtype=np.int64)[op_index]
+    up_to = np.concatenate([np.zeros(1, np.int64), np.cumsum(tensor_count)])
+    limits.check("batch_tensors", int(up_to[-1]))
+    limits.check("tensors", int(np.diff(up_to[graph_offsets]).max(initial=0)))
 
 
 def _check_types(ops: Sequence[DistinctOp], op_index: Index, source_value: Index, edge_src: Index) -> None:
@@ -266,7 +274,8 @@ def _gather(rows: Sequence[Sequence[int]], index: Index) -> Index:
     starts = np.cumsum(lengths) - lengths
     taken = lengths[index]
     within = np.arange(taken.sum()) - np.repeat(np.cumsum(taken) - taken, taken)
-    return flat[np.repeat(starts[index], taken) + within]
+    gathered: Index = flat[np.repeat(starts[index], taken) + within]
+    return gathered
 
 
 def _index(values: Iterable[int]) -> Index:

@@ -38,6 +38,7 @@ class Limits:
     tensors: int = 200_000
     distinct_ops: int = 50_000
     nodes: int = 2_000_000
+    batch_tensors: int = 20_000_000
     graphs: int = 20_000
     targets: int = 256
     cells: int = 100_000

@@ -124,9 +124,8 @@ class Server:
         self.stop()
 
     def _register(self) -> None:
-        estimator_pb2_grpc.add_EstimatorServiceServicer_to_server(
-            Servicer(self._runner, self._options.limits), self._server
-        )
+        servicer = Servicer(self._runner, self._options.limits)
+        estimator_pb2_grpc.add_EstimatorServiceServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]  # generated
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         for name in ("", SERVICE):

@@ -109,7 +109,7 @@ class Servicer(estimator_pb2_grpc.EstimatorServiceServicer):
         cancelled = threading.Event()
         if not context.add_callback(cancelled.set):
             cancelled.set()
-        remaining_s = context.time_remaining()
+        remaining_s = cast("float | None", context.time_remaining())  # the type stubs forget calls without deadline
         limit_s = self._limits.seconds
         return Budget.of(limit_s if remaining_s is None else min(limit_s, remaining_s), cancelled.is_set)
 

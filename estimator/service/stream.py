@@ -16,6 +16,7 @@ class StreamDictionary:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._ops: list[graph_pb2.BatchOp] = []
+        self._size_bytes = 0
         self._targets: list[pb.Target] = []
 
     def complete(self, request: pb.StreamEstimateRequest) -> pb.BatchEstimateRequest:
@@ -24,12 +25,14 @@ class StreamDictionary:
         Raises
         ------
         RequestLimitError
-            The stream has sent too many distinct operators.
+            The stream has sent too many distinct operators, or too long ones.
         BadOptionError
             An entry of `op_index` is none of them.
         """
         self._ops.extend(request.batch.ops)
+        self._size_bytes += sum(op.ByteSize() for op in request.batch.ops)
         self._limits.check("distinct_ops", len(self._ops))
+        self._limits.check("message_bytes", self._size_bytes)
         if request.targets:
             self._targets = list(request.targets)
         used, op_index = np.unique(np.asarray(request.batch.op_index).astype(np.int64), return_inverse=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from estimator.dtypes import DType
-from estimator.errors import BadOptionError, GraphError
+from estimator.errors import BadOptionError, GraphError, RequestLimitError
 from estimator.ir.op import OpKind
 from estimator.ir.tensor import TensorRole
 from estimator.service.graph_batch import GraphBatch
@@ -165,3 +165,18 @@ def test_an_empty_graph_is_an_error_of_its_own_item():
     assert batch.graph(2).ops
     with pytest.raises(GraphError, match="graph 1 has no operators"):
         batch.graph(1)
+
+
+def test_a_small_message_that_unfolds_to_a_huge_batch_is_refused_before_it_does():
+    wide = pb.BatchOp(kind=pb.OP_KIND_VIEW, operands=[pb.BatchOperand(type=ROW)], results=[ROW] * 1000)
+    node_count = 100_000
+    batch = pb.GraphBatch(
+        ops=[INPUT, wide],
+        graph_offsets=[0, *range(2, node_count + 1, 2)],
+        op_index=[0, 1] * (node_count // 2),
+        edge_offsets=[(node + 1) // 2 for node in range(node_count + 1)],
+        edge_src=[0] * (node_count // 2),
+    )
+    with pytest.raises(RequestLimitError) as caught:
+        GraphBatch(batch, Limits(graphs=node_count))
+    assert caught.value.given == (node_count // 2) * (1 + 1001)  # of an input, and of a wide operator

@@ -236,7 +236,9 @@ def test_a_message_above_the_limit_is_refused_by_the_transport(serving):
     assert "larger than max" in text
 
 
-@pytest.mark.parametrize("limit", ["ops", "tensors", "distinct_ops", "nodes", "graphs", "targets", "cells"])
+@pytest.mark.parametrize(
+    "limit", ["ops", "tensors", "distinct_ops", "nodes", "batch_tensors", "graphs", "targets", "cells"]
+)
 def test_a_batch_or_graph_above_a_limit_is_refused_with_both_numbers(serving, limit):
     with serving(limits=Limits(**{limit: 1})) as up:
         if limit == "tensors":
@@ -247,6 +249,15 @@ def test_a_batch_or_graph_above_a_limit_is_refused_with_both_numbers(serving, li
         code, reason, text = refusal(call, request)
     assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_LIMIT")
     assert "at most 1" in text
+
+
+def test_a_stream_cannot_gather_more_operators_than_one_message_may_hold(serving):
+    requests = []
+    for width in range(1, 100):
+        requests.append(pb.StreamEstimateRequest(batch=batch(mlp(width=width)), targets=[TARGET]))
+    size = max(request.ByteSize() for request in requests)
+    with serving(limits=Limits(message_bytes=3 * size)) as up, pytest.raises(grpc.RpcError, match="message bytes"):
+        list(up.stub.StreamEstimate(iter(requests), timeout=WAIT_S))
 
 
 def test_too_many_streams_are_refused_at_once(serving):
