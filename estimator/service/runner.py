@@ -1,7 +1,7 @@
 """Where answers are computed: in this process, or in a pool of processes.
 
 Computing holds the interpreter lock, so threads add no throughput and processes do. Either way the
-server's threads mostly wait, which keeps health checks and cancellation prompt (docs/adr/0021).
+server's threads mostly wait, which keeps health checks and cancellation prompt (docs/adr/0006).
 """
 
 from __future__ import annotations
