@@ -69,7 +69,7 @@ def _native(convention: Convention, graph: Graph, optimiser: Optimiser) -> Count
 
 
 def _torch(convention: Convention, graph: Graph) -> Count:
-    """What `FlopCounterMode` shows around forward and backward on meta tensors."""
+    """Count what `FlopCounterMode` shows around forward and backward on meta tensors."""
     steps = training_cost(graph).per_op
     layers: list[LayerCount] = []
     grouped = False

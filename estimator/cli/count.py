@@ -1,0 +1,217 @@
+"""``estimator-cli count MODEL``: what a model costs, by this project's rules or by any tool's."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from estimator.cli.options import ModelRequest, OutputFormat, format_option, model_argument, model_options
+from estimator.cli.output import write_result, write_warnings
+
+if TYPE_CHECKING:
+    from estimator.costs.conventions import Count, Explanation
+    from estimator.costs.layouts import Row
+    from estimator.ir.graph import Graph
+
+_GRANULARITIES = ("layer", "module", "op")
+
+
+@click.command()
+@model_argument
+@click.option(
+    "--convention", metavar="C", default="native", show_default=True,
+    help="native, textbook, fvcore, thop, thop-0.0.23, torchstat, ptflops, ptflops-aten, deepspeed, torch, tf-profiler.",
+)  # fmt: skip
+@click.option(
+    "--per",
+    type=click.Choice(_GRANULARITIES),
+    help="One line per layer, module or op, instead of the tool's own layout.",
+)
+@click.option("--explain", metavar="A,B", help="Why conventions A and B differ on this model, closing to zero.")
+@click.option(
+    "--mode", type=click.Choice(["infer", "train"]), default="infer", show_default=True,
+    help="A forward pass, or a training step: forward, backward and optimiser.",
+)  # fmt: skip
+@click.option(
+    "--optimiser", type=click.Choice(["sgd", "momentum", "adamw"]), default="adamw", show_default=True,
+    help="Update rule, with --mode train.",
+)  # fmt: skip
+@click.option("--strict", is_flag=True, help="Fail when an operator has no cost rule.")
+@model_options
+@format_option
+def count(
+    model: str,
+    convention: str,
+    per: str | None,
+    explain: str | None,
+    mode: str,
+    optimiser: str,
+    strict: bool,
+    input_shapes: tuple[str, ...],
+    batch: int | None,
+    seq_len: int | None,
+    output_format: OutputFormat,
+) -> None:
+    """Count the MACs, FLOPs and parameters of MODEL.
+
+    The total is exactly what the chosen tool would say, whatever it calls it; notes say what it leaves out.
+    """
+    from estimator.costs import conventions
+
+    names = _conventions_asked(convention, explain)
+    for name in names:
+        conventions.convention_of(name)  # before the model: a typing slip must not cost a trace
+    graph = ModelRequest(model, input_shapes, batch, seq_len=seq_len).load()
+    if strict:
+        _refuse_unsupported(graph)
+    if explain is not None:
+        explanation = conventions.explain(graph, *names)
+        write_result(_explanation(explanation, graph, output_format))
+        return
+    if mode == "train":
+        from estimator.costs.training import Optimiser
+
+        made = conventions.count_training(graph, convention, Optimiser(optimiser))
+        per = per or "op"
+    else:
+        made = conventions.count(graph, convention)
+    write_result(render(made, graph, output_format, per))
+    if output_format is not OutputFormat.JSON:  # the document carries them
+        write_warnings(_unsupported_warning(made))
+        write_notes(made)
+
+
+def _conventions_asked(convention: str, explain: str | None) -> tuple[str, ...]:
+    """Split ``--explain A,B``; without it, the one convention."""
+    if explain is None:
+        return (convention,)
+    names = tuple(name.strip() for name in explain.split(","))
+    if len(names) != 2:
+        from estimator.errors import BadOptionError
+
+        raise BadOptionError(
+            f"cannot compare {explain!r}", where="--explain", expected="two conventions, e.g. thop,fvcore"
+        )
+    return names
+
+
+def _refuse_unsupported(graph: Graph) -> None:
+    from estimator.costs.registry import graph_cost
+    from estimator.errors import UnsupportedOpError
+
+    unsupported = graph_cost(graph).unsupported
+    if unsupported:
+        raise UnsupportedOpError(unsupported)
+
+
+def render(made: Count, graph: Graph, output_format: OutputFormat, per: str | None) -> str:
+    """Write a count in one of the four formats."""
+    from estimator.costs.layouts import Per, rows_of
+    from estimator.costs.layouts import render as lay_out
+
+    match output_format:
+        case OutputFormat.JSON:
+            return json.dumps(count_document(made, graph, per or "layer"), indent=2)
+        case OutputFormat.CSV:
+            return _csv(rows_of(made, graph, per or "layer"))
+        case OutputFormat.MARKDOWN:
+            return _markdown(made, graph, rows_of(made, graph, per or "layer"))
+        case OutputFormat.TABLE:
+            return lay_out(made, graph, None if per is None else Per(per))
+
+
+def count_document(made: Count, graph: Graph, per: str) -> dict[str, object]:
+    """Build the JSON document of a count."""
+    from estimator.costs.layouts import rows_of
+
+    return {
+        "model": graph.name,
+        "convention": made.convention,
+        "quantity": made.quantity,
+        "total": made.total,
+        "macs": made.macs,
+        "flops": made.flops,
+        "params": made.params,
+        "layers": [
+            {
+                "name": row.name,
+                "type": row.type_name,
+                "output_shape": list(row.output_shape),
+                "params": row.params,
+                "macs": row.macs,
+                "flops": row.flops,
+                "value": row.value,
+            }
+            for row in rows_of(made, graph, per)
+        ],
+        "unsupported": list(made.unsupported),
+        "notes": [*graph.notes, *made.notes],
+    }
+
+
+_COLUMNS = ("name", "type", "output_shape", "params", "macs", "flops", "value")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    shape = "x".join(map(str, row.output_shape))
+    return row.name, row.type_name, shape, str(row.params), str(row.macs), str(row.flops), str(row.value)
+
+
+def _csv(rows: tuple[Row, ...]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows(_cells(row) for row in rows)
+    return stream.getvalue()
+
+
+def _markdown(made: Count, graph: Graph, rows: tuple[Row, ...]) -> str:
+    heading = (
+        f"**{graph.name}** · {made.convention} · {made.quantity} {made.total:,} · MACs {made.macs:,} · "
+        f"params {made.params:,}"
+    )
+    table = [_COLUMNS, ("---", "---", "---", "---:", "---:", "---:", "---:"), *map(_cells, rows)]
+    return "\n".join([heading, "", *("| " + " | ".join(cells) + " |" for cells in table)])
+
+
+def _explanation(explanation: Explanation, graph: Graph, output_format: OutputFormat) -> str:
+    if output_format is not OutputFormat.JSON:
+        from estimator.costs.layouts.explanation import explanation_text
+
+        return explanation_text(explanation, graph.name)
+    first, second = explanation.first, explanation.second
+    document = {
+        "model": graph.name,
+        "first": {"convention": first.convention, "quantity": first.quantity, "total": first.total},
+        "second": {"convention": second.convention, "quantity": second.quantity, "total": second.total},
+        "rows": [
+            {
+                "reason": row.reason,
+                "first": row.first,
+                "second": row.second,
+                "difference": row.difference,
+                "first_rule": row.first_rule,
+                "second_rule": row.second_rule,
+            }
+            for row in explanation.rows
+        ],
+        "remainder": explanation.remainder,
+    }
+    return json.dumps(document, indent=2)
+
+
+def _unsupported_warning(made: Count) -> list[str]:
+    if not made.unsupported:
+        return []
+    listed = ", ".join(made.unsupported[:6]) + (", …" if len(made.unsupported) > 6 else "")
+    return [f"{made.convention} has no rule for {len(made.unsupported)} of the operators or layers here: {listed}"]
+
+
+def write_notes(made: Count) -> None:
+    """Write what the number leaves out to standard error."""
+    for note in made.notes:
+        click.echo(f"note: {note}", err=True)
