@@ -6,6 +6,7 @@ is not the same as none: `docs/model/memory.md` says where.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,6 +24,11 @@ Source: PyTorch notes on CUDA semantics, "cuBLAS workspaces" (Hopper: 32 MiB ins
 
 PLAIN_INPUT_CHANNELS_MAX: Final = 3
 """oneDNN's first-layer convolutions read so few channels from the plain layout (oneDNN, jit *_1st_conv)."""
+
+SMALL_INPUT_NUMEL: Final = 20480
+"""Up to so many elements along the first four axes, one input without groups does not go to oneDNN.
+
+Source: ATen/native/Convolution.cpp, ConvParams::use_mkldnn."""
 
 POINTER_BYTES: Final = 8
 
@@ -48,11 +54,30 @@ def _is_depthwise(attrs: ConvAttrs, weight: TensorSpec) -> bool:
     return attrs.groups > 1 and weight.shape[1] == 1
 
 
-def _onednn_blocked(op: Op, graph: Graph) -> int:
+def _torch_cpu_conv(op: Op, graph: Graph) -> int:
     x, weight, out = graph.tensors[op.inputs[0]], graph.tensors[op.inputs[1]], graph.tensors[op.outputs[0]]
+    if not isinstance(op.attrs, ConvAttrs):
+        return 0
+    if not _takes_onednn(op.attrs, x):
+        return _columns_bytes(op.attrs, x, out)
     channels_in = x.shape[1] if len(x.shape) > 2 else x.shape[0]
     reordered_input = 0 if channels_in <= PLAIN_INPUT_CHANNELS_MAX else x.size_bytes
     return max(reordered_input + weight.size_bytes, out.size_bytes)
+
+
+def _takes_onednn(attrs: ConvAttrs, x: TensorSpec) -> bool:
+    """Whether torch calls oneDNN; a single small input goes to its own im2col convolution (`use_mkldnn`)."""
+    large_window = len(attrs.kernel) > 1 and min(attrs.kernel[-2:]) > 3
+    return attrs.groups > 1 or large_window or x.shape[0] > 1 or math.prod(x.shape[:4]) > SMALL_INPUT_NUMEL
+
+
+def _columns_bytes(attrs: ConvAttrs, x: TensorSpec, out: TensorSpec) -> int:
+    """Input unfolded to [channels · taps, output pixels]; a 1×1 window in the plane needs no copy."""
+    taps = math.prod(attrs.kernel)
+    if taps == 1 and len(attrs.kernel) < 3 and max(attrs.stride) == 1:
+        return 0
+    pixels = out.numel // max(1, out.shape[1])
+    return (x.shape[1] * taps * pixels * x.dtype.bits + 7) // 8
 
 
 def _cudnn_layout_copies(op: Op, graph: Graph) -> int:
@@ -98,9 +123,7 @@ def _indirection_buffer(op: Op, graph: Graph) -> int:
     attrs, out = op.attrs, graph.tensors[op.outputs[0]]
     if not isinstance(attrs, ConvAttrs):
         return 0
-    taps = 1
-    for extent in attrs.kernel:
-        taps *= extent
+    taps = math.prod(attrs.kernel)
     if taps == 1 or len(out.shape) < 3:
         return 0
     pixels = out.numel // max(1, out.shape[0] * out.shape[1])
@@ -109,12 +132,12 @@ def _indirection_buffer(op: Op, graph: Graph) -> int:
 
 _CONV = frozenset({OpKind.CONV})
 _ONEDNN = WorkspaceRule(
-    "oneDNN blocked layout",
+    "oneDNN blocked layout or im2col",
     _CONV,
-    _onednn_blocked,
+    _torch_cpu_conv,
     why="plain nchw operands are copied to the blocked layout, and the blocked result back; first the input's and the "
     "weight's copies are alive, then the result's (measured with torch's memory profiler, two or more threads)",
-    source="ATen/native/mkldnn/Conv.cpp; ideep convolution_forward",
+    source="ATen/native/Convolution.cpp, mkldnn/Conv.cpp, ConvolutionMM2d.cpp, ConvolutionMM3d.cpp",
 )
 _CUDNN = WorkspaceRule(
     "cuDNN layout copies",
