@@ -42,6 +42,37 @@ class ResolvedTarget:
     options: EstimateOptions
 
 
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One network on one target, as a batch answers it."""
+
+    latency_us: tuple[float, float, float]
+    peak_memory_bytes: int
+    error: EstimatorError | None = None
+
+    @classmethod
+    def of_estimate(cls, estimate: Estimate) -> Cell:
+        """Keep what the columns hold."""
+        latency = estimate.latency
+        quantiles_us = (us_from_s(latency.p10_s), us_from_s(latency.p50_s), us_from_s(latency.p90_s))
+        return cls(quantiles_us, estimate.memory.peak_bytes)
+
+    @classmethod
+    def of_error(cls, error: EstimatorError) -> Cell:
+        """Stand where an answer is missing."""
+        return cls((math.nan, math.nan, math.nan), 0, error)
+
+    def append_to(self, columns: pb.EstimateColumns, graph_index: int, target_index: int) -> None:
+        """Append one entry to each column."""
+        p10, p50, p90 = self.latency_us
+        columns.latency_us.p10.append(p10)
+        columns.latency_us.p50.append(p50)
+        columns.latency_us.p90.append(p90)
+        columns.peak_memory_bytes.append(self.peak_memory_bytes)
+        if self.error is not None:
+            columns.errors.append(item_error(graph_index, target_index, self.error))
+
+
 @dataclass(frozen=True)
 class Answers:
     """The service without its transport.
@@ -98,25 +129,29 @@ class Answers:
         self.limits.check("cells", len(batch) * len(request.targets))
         targets = [self.resolve(target, f"targets[{i}]") for i, target in enumerate(request.targets)]
         columns = pb.EstimateColumns(graph_count=len(batch), target_count=len(targets))
+        known: dict[bytes, tuple[Cell, ...]] = {}  # a search asks for its survivors again and again
         for index in range(len(batch)):
-            for position, cell in enumerate(self._cells(batch, index, targets)):
-                budget.check()
-                _append(columns, index, position, cell)
+            fingerprint = batch.fingerprint(index)
+            if fingerprint not in known:
+                known[fingerprint] = tuple(self._cells(batch, index, targets, budget))
+            for position, cell in enumerate(known[fingerprint]):
+                cell.append_to(columns, index, position)
         return pb.BatchEstimateResponse(columns=columns)
 
     def _cells(
-        self, batch: GraphBatch, index: int, targets: Sequence[ResolvedTarget]
-    ) -> Iterator[Estimate | EstimatorError]:
+        self, batch: GraphBatch, index: int, targets: Sequence[ResolvedTarget], budget: Budget
+    ) -> Iterator[Cell]:
         try:
             graph = batch.graph(index)
         except EstimatorError as error:
-            yield from (error for _ in targets)
+            yield from (Cell.of_error(error) for _ in targets)
             return
         for target in targets:
+            budget.check()
             try:
-                yield self.estimate_on(graph, target)
+                yield Cell.of_estimate(self.estimate_on(graph, target))
             except EstimatorError as error:
-                yield error
+                yield Cell.of_error(error)
 
     def estimate_on(self, graph: Graph, target: ResolvedTarget) -> Estimate:
         """Estimate a graph on a target; its counts then fit the wire."""
@@ -205,20 +240,6 @@ def item_error(graph_index: int, target_index: int, error: EstimatorError) -> pb
         reason=type(error).reason(),
         message=str(error),
     )
-
-
-def _append(columns: pb.EstimateColumns, graph: int, target: int, cell: Estimate | EstimatorError) -> None:
-    times, peak = (math.nan, math.nan, math.nan), 0
-    if isinstance(cell, EstimatorError):
-        columns.errors.append(item_error(graph, target, cell))
-    else:
-        latency = cell.latency
-        times = (us_from_s(latency.p10_s), us_from_s(latency.p50_s), us_from_s(latency.p90_s))
-        peak = cell.memory.peak_bytes
-    columns.latency_us.p10.append(times[0])
-    columns.latency_us.p50.append(times[1])
-    columns.latency_us.p90.append(times[2])
-    columns.peak_memory_bytes.append(peak)
 
 
 def _extents(message: pb.InputShape) -> Shape:

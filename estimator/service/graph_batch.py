@@ -106,6 +106,18 @@ class GraphBatch:
     def __len__(self) -> int:
         return len(self._arrays.graph_offsets) - 1
 
+    def fingerprint(self, index: int) -> bytes:
+        """Equal for two graphs of the batch exactly if they are the same network."""
+        arrays = self._arrays
+        begin, end = arrays.graph_offsets[index : index + 2]
+        base = arrays.first_value[begin]
+        reads = arrays.source_value[arrays.edge_offsets[begin] : arrays.edge_offsets[end]] - base
+        parts = [arrays.op_index[begin:end], reads]  # how many reads there are, the operators say
+        if len(arrays.output_offsets):
+            first, last = arrays.output_offsets[index : index + 2]
+            parts.append(arrays.outputs[first:last] - base)
+        return b"".join([int(end - begin).to_bytes(8), *(part.tobytes() for part in parts)])
+
     def graph(self, index: int) -> Graph:
         """Build and validate graph number `index`; its values are named ``v0``, ``v1`` and so on.
 
@@ -117,7 +129,7 @@ class GraphBatch:
         arrays = self._arrays
         begin, end = arrays.graph_offsets[index : index + 2].tolist()
         if begin == end:
-            raise GraphError(f"graph {index} has no operators", where="graph_offsets", expected="one or more nodes")
+            raise GraphError("the graph has no operators", where="graph_offsets", expected="one or more nodes")
         base = int(arrays.first_value[begin])
         nodes = zip(
             arrays.op_index[begin:end].tolist(),
@@ -137,7 +149,7 @@ class GraphBatch:
                 ops.append(Op(f"{op.kind}_{number}", op.kind, inputs, outputs, op.attrs, in_place=op.in_place))
         return validate(
             Graph(
-                name=f"graph {index}",
+                name="network",
                 tensors=tensors,
                 inputs=tuple(name for name, t in tensors.items() if t.role is TensorRole.INPUT),
                 outputs=self._outputs(index, base, ops),

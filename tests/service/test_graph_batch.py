@@ -156,6 +156,21 @@ def test_a_wrong_entry_of_the_dictionary_is_a_graph_error_that_names_it(op):
     assert caught.value.where.startswith("ops[1]")
 
 
+def test_the_same_network_has_the_same_fingerprint_and_no_other_has():
+    twice = residual(
+        graph_offsets=[0, 3, 6, 9],
+        op_index=[0, 1, 2, 0, 1, 1, 0, 1, 2],
+        edge_offsets=[0, 0, 1, 3, 3, 4, 5, 5, 6, 8],
+        edge_src=[0, 1, 0, 0, 1, 0, 1, 0],
+    )
+    batch = GraphBatch(twice, Limits())
+    assert batch.fingerprint(0) == batch.fingerprint(2) != batch.fingerprint(1)
+    mirrored = residual(edge_src=[0, 0, 1, 0, 1])  # add(x, linear(x))
+    assert GraphBatch(mirrored, Limits()).fingerprint(0) != batch.fingerprint(0)
+    kept = residual(output_offsets=[0, 2, 3], output_src=[1, 2, 2])
+    assert GraphBatch(kept, Limits()).fingerprint(0) != batch.fingerprint(0)
+
+
 def test_an_empty_batch_has_no_graphs():
     assert len(GraphBatch(pb.GraphBatch(graph_offsets=[0], edge_offsets=[0]), Limits())) == 0
 
@@ -163,7 +178,7 @@ def test_an_empty_batch_has_no_graphs():
 def test_an_empty_graph_is_an_error_of_its_own_item():
     batch = GraphBatch(residual(graph_offsets=[0, 3, 3, 6]), Limits())
     assert batch.graph(2).ops
-    with pytest.raises(GraphError, match="graph 1 has no operators"):
+    with pytest.raises(GraphError, match="the graph has no operators"):
         batch.graph(1)
 
 

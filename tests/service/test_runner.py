@@ -25,8 +25,8 @@ def budget(seconds=60.0, cancelled=None):
 
 def request(graph_count):
     builder = BatchBuilder()
-    for _ in range(graph_count):
-        builder.add(mlp())
+    for number in range(graph_count):
+        builder.add(mlp(1, width=1 + number))  # all different: equal ones are answered once
     return pb.BatchEstimateRequest(batch=builder.take(), targets=[TARGET])
 
 

@@ -184,6 +184,17 @@ def test_batch_columns_are_graph_major(service):
             )
 
 
+def test_a_network_that_comes_again_is_estimated_once(serving):
+    gate = Gate()
+    gate.go.set()
+    with serving(gate) as up:
+        request = pb.BatchEstimateRequest(batch=batch(mlp(1), mlp(2), mlp(1), mlp(1)), targets=[TARGET])
+        columns = up.stub.BatchEstimate(request, timeout=WAIT_S).columns
+    assert gate.calls == 2
+    one, two, *again = columns.latency_us.p50
+    assert again == [one, one] != [two, two]
+
+
 def test_an_item_that_fails_keeps_its_place_in_a_batch(service):
     strict = pb.Target(device="sd865", strict=True)
     request = pb.BatchEstimateRequest(batch=batch(mlp(), with_unknown_op(), mlp()), targets=[strict])
@@ -297,7 +308,7 @@ def test_work_stops_after_a_cancellation(serving):
     gate = Gate()
     with serving(gate) as up:
         call = up.stub.BatchEstimate.future(
-            pb.BatchEstimateRequest(batch=batch(*[mlp()] * 50), targets=[TARGET]), timeout=WAIT_S
+            pb.BatchEstimateRequest(batch=batch(*map(mlp, range(1, 51))), targets=[TARGET]), timeout=WAIT_S
         )
         assert gate.started.acquire(timeout=WAIT_S)
         ended = threading.Event()
@@ -318,7 +329,7 @@ def wait_until_told(up):
 def test_work_stops_after_the_deadline(serving):
     gate = Gate()
     with serving(gate) as up:
-        request = pb.BatchEstimateRequest(batch=batch(*[mlp()] * 50), targets=[TARGET])
+        request = pb.BatchEstimateRequest(batch=batch(*map(mlp, range(1, 51))), targets=[TARGET])
         code, _, _ = refusal(up.stub.BatchEstimate, request, timeout=0.2)
         gate.go.set()
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
