@@ -24,7 +24,8 @@ _GRANULARITIES = ("layer", "module", "op")
 @model_argument
 @click.option(
     "--convention", metavar="C", default="native", show_default=True,
-    help="native, textbook, fvcore, thop, thop-0.0.23, torchstat, ptflops, ptflops-aten, deepspeed, torch, tf-profiler.",
+    help="native, textbook, fvcore, thop, thop-0.0.23, torchstat, ptflops, ptflops-aten, deepspeed, torch, "
+    "tf-profiler.",
 )  # fmt: skip
 @click.option(
     "--per",
@@ -65,12 +66,14 @@ def count(
     names = _conventions_asked(convention, explain)
     for name in names:
         conventions.convention_of(name)  # before the model: a typing slip must not cost a trace
-    graph = ModelRequest(model, input_shapes, batch, seq_len=seq_len).load()
+    request = ModelRequest(model, input_shapes, batch, seq_len=seq_len)
+    graph = _load_for(names[0], request)
     if strict:
         _refuse_unsupported(graph)
     if explain is not None:
-        explanation = conventions.explain(graph, *names)
-        write_result(_explanation(explanation, graph, output_format))
+        other = graph if _reads_whole_file(names[0]) == _reads_whole_file(names[1]) else _load_for(names[1], request)
+        first, second = conventions.count(graph, names[0]), conventions.count(other, names[1])
+        write_result(_explanation(conventions.explain_counts(first, second), graph, output_format))
         return
     if mode == "train":
         from estimator.costs.training import Optimiser
@@ -83,6 +86,26 @@ def count(
     if output_format is not OutputFormat.JSON:  # the document carries them
         write_warnings(_unsupported_warning(made))
         write_notes(made)
+
+
+def _reads_whole_file(convention: str) -> bool:
+    """Whether the tool counts nodes that no inference runs, such as TensorFlow's variable initialisers."""
+    return convention == "tf-profiler"
+
+
+def _load_for(convention: str, request: ModelRequest) -> Graph:
+    """Read the model as the tool of a convention would."""
+    if not _reads_whole_file(convention):
+        return request.load()
+    from estimator.frontends.select import load_graph
+
+    return load_graph(
+        request.reference,
+        input_shapes=request.input_shapes,
+        batch=request.batch,
+        seq_len=request.seq_len,
+        prune=False,
+    )
 
 
 def _conventions_asked(convention: str, explain: str | None) -> tuple[str, ...]:

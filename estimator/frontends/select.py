@@ -34,6 +34,7 @@ _FOREIGN_SUFFIXES = {
     ".mlmodel": "a Core ML model", ".mlpackage": "a Core ML model", ".engine": "a TensorRT engine",
     ".gguf": "a GGUF file",
 }  # fmt: skip
+MAX_REFERENCE = 4096
 MAX_GRAPH_DOCUMENT_BYTES = 512 * 1024 * 1024
 _MODULE_CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_][\w.]*")
 
@@ -45,6 +46,7 @@ def load_graph(
     batch: int | None = None,
     layout: str = "nchw",
     seq_len: int | None = None,
+    prune: bool = True,
 ) -> Graph:
     """Read a model.
 
@@ -60,6 +62,8 @@ def load_graph(
         ``nchw`` or ``nhwc`` (channels-last strides); only torch models have a choice.
     seq_len : int, optional
         Tokens of a ``transformers:`` model: prompt length, or cache length when decoding.
+    prune : bool
+        False keeps every node of a TensorFlow file, initialisers too, as its profiler counts; others have no such nodes.
 
     Returns
     -------
@@ -76,10 +80,12 @@ def load_graph(
         The model exists and cannot be read or traced; the subclass says which.
     """
     _check_options(batch, layout, seq_len)
+    if len(reference) > MAX_REFERENCE or "\0" in reference:
+        raise UnknownModelError(f"{reference[:60]}…")
     shapes = parse_input_shapes(input_shapes)
     path = Path(reference)
     if _looks_like_file(reference, path):
-        graph = _load_file(path, shapes, batch)
+        graph = _load_file(path, shapes, batch, prune)
     else:
         from estimator.frontends.torch_model import load_torch
 
@@ -108,12 +114,15 @@ def _looks_like_file(reference: str, path: Path) -> bool:
         return False
     if path.suffix.lower() in (*_FILE_SUFFIXES, *_FOREIGN_SUFFIXES) or "/" in reference or "\\" in reference:
         return True
-    return ":" not in reference and path.is_dir() and (path / "saved_model.pb").exists()
+    try:
+        return ":" not in reference and path.is_dir() and (path / "saved_model.pb").exists()
+    except OSError:
+        return False
 
 
-def _load_file(path: Path, shapes: tuple[InputShape, ...], batch: int | None) -> Graph:
+def _load_file(path: Path, shapes: tuple[InputShape, ...], batch: int | None, prune: bool) -> Graph:
     suffix = path.suffix.lower()
-    if not path.exists():
+    if not _exists(path):
         raise UnknownModelError(str(path), _neighbours(path))
     if suffix in _FOREIGN_SUFFIXES:
         raise ModelFileError(
@@ -142,7 +151,7 @@ def _load_file(path: Path, shapes: tuple[InputShape, ...], batch: int | None) ->
     if path.is_dir() or suffix in (".pb", ".pbtxt", ".meta", ".keras", ".h5"):
         from estimator.frontends.tf_model import load_tensorflow
 
-        return load_tensorflow(path, input_shapes=named, batch=batch)
+        return load_tensorflow(path, input_shapes=named, batch=batch, prune=prune)
     raise ModelFileError(
         f"{path.name} is of no known model format",
         where=str(path),
@@ -178,6 +187,13 @@ def _load_graph_document(path: Path, shapes: tuple[InputShape, ...], batch: int 
             hint="export it again with the wanted --batch",
         )
     return graph
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long, a loop of links
+        return False
 
 
 def _neighbours(path: Path) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ Where a tool is wrong, its convention is wrong in the same way and a note says w
 """
 
 from estimator.costs.conventions.count import Count, LayerCount
-from estimator.costs.conventions.explain import Explanation, explain
+from estimator.costs.conventions.explain import Explanation, explain, explain_counts
 from estimator.costs.conventions.registry import convention_names, convention_of, count
 from estimator.costs.conventions.training_count import count_training
 
@@ -18,4 +18,5 @@ __all__ = [
     "count",
     "count_training",
     "explain",
+    "explain_counts",
 ]

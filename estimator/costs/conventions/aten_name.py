@@ -41,3 +41,8 @@ def qualified(op: Op) -> str:
     """``aten::add``: the form in which traced graphs print an operator."""
     namespace = op.source.partition(".")[0] if "." in op.source else "aten"
     return f"{namespace}::{aten_name(op)}"
+
+
+def display_name(op: Op) -> str:
+    """Return the op's name for tables: aten's without namespace and overload, other frameworks' as they are."""
+    return op.source if op.source and not op.source.startswith(("aten.", "torchvision.")) else aten_name(op)

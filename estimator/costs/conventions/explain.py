@@ -55,8 +55,12 @@ def explain(graph: Graph, first: str, second: str) -> Explanation:
     UnknownConventionError
         One of the names is none.
     """
-    a, b = convention_of(first), convention_of(second)
-    count_a, count_b = a.count(graph), b.count(graph)
+    return explain_counts(convention_of(first).count(graph), convention_of(second).count(graph))
+
+
+def explain_counts(count_a: Count, count_b: Count) -> Explanation:
+    """Explain why two counts of one model differ; for tools that must read the file each in its own way."""
+    a, b = convention_of(count_a.convention), convention_of(count_b.convention)
     rows = [_unit_row(a, b, count_a)] if a.mac_weight != b.mac_weight and count_a.macs else []
     rescale = b.mac_weight - a.mac_weight
     work_a, bias_a = _by_class(count_a, rescale)

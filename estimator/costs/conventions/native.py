@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from estimator.costs.conventions.aten_name import display_name
 from estimator.costs.conventions.count import Convention, Count
 from estimator.costs.conventions.op_class import class_of_op
 from estimator.costs.registry import graph_cost, is_free
@@ -20,7 +21,7 @@ def _count(convention: Convention, graph: Graph) -> Count:
         layers.append(
             convention.layer(
                 op.name,
-                op.source or str(op.kind),
+                display_name(op),
                 class_of_op(op),
                 macs=op_cost.macs,
                 other=0 if has_bias else op_cost.other_flops,

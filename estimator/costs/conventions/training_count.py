@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from estimator.costs.conventions.aten_name import display_name
 from estimator.costs.conventions.count import Convention, Count, LayerCount
 from estimator.costs.conventions.op_class import class_of_op
 from estimator.costs.conventions.registry import convention_of
@@ -96,7 +97,7 @@ def _torch(convention: Convention, graph: Graph) -> Count:
 def _layer(convention: Convention, graph: Graph, op: Op, cost: OpCost, phase: str) -> LayerCount:
     return convention.layer(
         f"{op.name} ({phase})",
-        op.source or str(op.kind),
+        display_name(op),
         class_of_op(op),
         macs=cost.macs,
         other=cost.other_flops,
