@@ -5,7 +5,7 @@ All file front-ends end here, so that naming, notes, unread weights and paramete
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -61,6 +61,17 @@ class GraphBuilder:
         spec = self.tensors[name]
         if spec.is_weight and spec.role is not role:
             self.tensors[name] = replace(spec, role=role)
+
+    def add_derived(self, name: str, shape: Iterable[int], dtype: DType, sources: Sequence[TensorSpec]) -> None:
+        """Declare a weight that is made from other weights when the model is loaded.
+
+        It is learned if one of its sources is.
+        """
+        learned = [s for s in sources if s.role is TensorRole.PARAMETER]
+        largest = max(sources, key=lambda s: s.numel, default=None)
+        role = TensorRole.PARAMETER if learned else largest.role if largest else TensorRole.CONSTANT
+        self.add_tensor(name, shape, dtype, role, largest is not None and largest.quantised)
+        self.derived_from[name] = tuple(s.name for s in learned or sources)
 
     def unique_tensor(self, stem: str) -> str:
         """Return a tensor name that is not taken, `stem` itself where possible."""
@@ -122,7 +133,7 @@ class GraphBuilder:
     def freeze(self, name: str, inputs: Iterable[str], outputs: Iterable[str], source_format: str) -> Graph:
         """Drop what nothing reads, settle roles and validate.
 
-        A weight and a copy derived from it are one parameter: where both are read, the copy becomes a buffer.
+        A weight and a copy derived from it are one parameter: where all its sources are read too, the copy is a buffer.
 
         Raises
         ------
@@ -138,7 +149,7 @@ class GraphBuilder:
             if derived not in kept or kept[derived].role is not TensorRole.PARAMETER:
                 continue
             roots = self._roots(sources)
-            if roots & sources_seen:
+            if roots <= sources_seen:
                 kept[derived] = replace(kept[derived], role=TensorRole.BUFFER)
             sources_seen |= roots
         graph = Graph(

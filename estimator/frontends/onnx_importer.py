@@ -389,10 +389,10 @@ class Node:
             if not local:
                 continue
             name = builder.unique_tensor(self.frame.prefix + local)
-            role = self._folded_role(sources) if folded else TensorRole.ACTIVATION
-            builder.add_tensor(name, _checked(shape), dtype, role, quantised)
             if folded:
-                builder.derived_from[name] = tuple(s.name for s in sorted(sources, key=lambda s: -s.numel)[:1])
+                builder.add_derived(name, _checked(shape), dtype, sources)
+            else:
+                builder.add_tensor(name, _checked(shape), dtype, TensorRole.ACTIVATION, quantised)
             self.bind(local, name)
             names.append(name)
             if values is not None and index < len(values) and values[index].size <= MAX_VALUE_COUNT:
@@ -448,11 +448,6 @@ class Node:
     def scope(self) -> str:
         """Return the module path as exporters write it into node names: ``/layer1/layer1.0/conv1/Conv``."""
         return self.name.strip("/").rpartition("/")[0]
-
-    @staticmethod
-    def _folded_role(sources: Sequence[TensorSpec]) -> TensorRole:
-        roles = {spec.role for spec in sources}
-        return TensorRole.PARAMETER if TensorRole.PARAMETER in roles else TensorRole.CONSTANT
 
     def _declared(self, local: str) -> tuple[Shape, DType] | None:
         """Shape and type that the file states for a tensor, if it does so without unknowns."""

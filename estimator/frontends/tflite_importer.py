@@ -356,8 +356,7 @@ class TfliteNode:
             name = self.importer.unique_name(index)
             keeps = self.op_type in ("DEQUANTIZE", "DENSIFY") or largest.dtype.bits < tensor.dtype.bits
             dtype = largest.dtype if keeps else tensor.dtype
-            builder.add_tensor(name, tensor.shape, dtype, largest.role, largest.quantised)
-            builder.derived_from[name] = (largest.name,)
+            builder.add_derived(name, tensor.shape, dtype, sources)
             self.importer.names[index] = name
             if values is not None and position < len(values):
                 self.importer.known[name] = values[position]

@@ -58,10 +58,10 @@ _ELEMENT_TYPES: tuple[tuple[DType, str | None], ...] = (
     (DType.F32, "<f4"), (DType.F16, "<f2"), (DType.I32, "<i4"), (DType.U8, "u1"), (DType.I64, "<i8"),
     (DType.STRING, None), (DType.BOOL, "?"), (DType.I16, "<i2"), (DType.C64, None), (DType.I8, "i1"),
     (DType.F64, "<f8"), (DType.C128, None), (DType.U64, "<u8"), (DType.STRING, None), (DType.STRING, None),
-    (DType.U32, "<u4"), (DType.U16, "<u2"), (DType.I4, None), (DType.BF16, None), (DType.I4, None), (DType.I4, None),
-    (DType.F8, None), (DType.F8, None),
+    (DType.U32, "<u4"), (DType.U16, "<u2"), (DType.I4, None), (DType.BF16, None), (DType.I4, None),
+    (DType.I4, None), (DType.F8, None), (DType.F8, None),
 )  # fmt: skip
-"""By code of ``TensorType``; resources and variants (13, 14) are handles, counted as one pointer; INT2 (19) as 4 bits."""
+"""By code of ``TensorType``; resources and variants (13, 14) are handles, one pointer each; INT2 (19) as 4 bits."""
 
 
 @dataclass(frozen=True, slots=True)
