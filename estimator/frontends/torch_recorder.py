@@ -12,6 +12,7 @@ Shapes of pure operators are remembered (`shape_memo`): torch's own meta kernels
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -135,7 +136,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
         self._entered: list[tuple[torch.nn.Module, str | None, str, tuple[str, ...]]] = []
         self._name_of: dict[int, str] = {}
         self._twin_of: dict[int, Tensor] = {}
-        self._kept: list[Tensor] = []  # ids stay valid only while their tensors live
+        self._kept: list[Tensor] = []
+        self._watches: dict[int, weakref.ref[Tensor]] = {}
         self._counter: dict[str, int] = {}
         self._path_of: dict[int, str] = {}
         self._modules: list[ModuleSpec] = []
@@ -170,11 +172,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
     def _register_inputs(
         self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[str, ...]:
-        try:
-            parameters = list(inspect.signature(module.forward).parameters)
-        except (TypeError, ValueError):
-            parameters = []
-        named = [(parameters[i] if i < len(parameters) else f"input_{i}", a) for i, a in enumerate(args)]
+        named = list(zip(_argument_names(module, len(args)), args, strict=True))
         names = []
         for key, value in (*named, *kwargs.items()):
             tensors = list(flat_tensors(value))
@@ -193,16 +191,28 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
         strides = None if tensor.is_contiguous() else tensor.stride()
         quantised = dtype in QUANTISED_DTYPES
         self.tensors[name] = TensorSpec(name, tuple(tensor.shape), DTYPES[dtype], role, quantised, strides)
-        self._name_of[id(tensor)] = name
-        self._kept.append(tensor)
+        self._remember(tensor, name)
         return name
+
+    def _remember(self, tensor: Tensor, name: str) -> None:
+        """Name a tensor object for as long as its id means it: meta tensors are kept, real ones are watched."""
+        key = id(tensor)
+        self._name_of[key] = name
+        if tensor.is_meta:
+            self._kept.append(tensor)
+        elif key not in self._watches:
+            self._watches[key] = weakref.ref(tensor, lambda _: self._forget(key))
+
+    def _forget(self, key: int) -> None:
+        self._watches.pop(key, None)
+        self._name_of.pop(key, None)
+        self._twin_of.pop(key, None)
 
     def _make_twin(self, tensor: Tensor) -> Tensor:
         """Make the meta tensor that stands for a real one among meta tensors."""
         twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+        self._remember(twin, self._name(tensor))
         self._twin_of[id(tensor)] = twin
-        self._name_of[id(twin)] = self._name(tensor)
-        self._kept.append(twin)
         return twin
 
     def _name(self, tensor: Tensor) -> str:
@@ -346,8 +356,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
             if tensor is None:
                 continue
             if prefix + key in self.tensors:
-                self._name_of[id(tensor)] = prefix + key
-                self._kept.append(tensor)
+                self._remember(tensor, prefix + key)
             else:
                 self._add(prefix + key, tensor, TensorRole.PARAMETER)
         return opened
@@ -375,6 +384,22 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
             notes=notes,
             source_format="torch",
         )
+
+
+def _argument_names(module: torch.nn.Module, count: int) -> list[str]:
+    """Names of the positional arguments of ``forward``; ``*inputs`` gives inputs.0, inputs.1, …"""
+    names: list[str] = []
+    try:
+        parameters = list(inspect.signature(module.forward).parameters.values())
+    except (TypeError, ValueError):  # a forward written in C
+        parameters = []
+    for parameter in parameters:
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            names += [f"{parameter.name}.{i}" for i in range(count - len(names))]
+        elif parameter.kind is not parameter.KEYWORD_ONLY:
+            names.append(parameter.name)
+    names += [f"input_{i}" for i in range(len(names), count)]
+    return names[:count]
 
 
 def _tensors_of(args: tuple[Any, ...]) -> list[Tensor]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 
@@ -121,7 +122,5 @@ def test_any_damage_is_either_harmless_or_a_graph_error(graph: Graph, data: st.D
             place[key] = data.draw(json_values)  # type: ignore[index]
             break
         place = inner
-    try:
+    with contextlib.suppress(GraphError):
         graph_from_json(document)
-    except GraphError as error:
-        assert str(error)
