@@ -63,7 +63,7 @@ def load_graph(
     seq_len : int, optional
         Tokens of a ``transformers:`` model: prompt length, or cache length when decoding.
     prune : bool
-        False keeps every node of a TensorFlow file, initialisers too, as its profiler counts; others have no such nodes.
+        False keeps every node of a TensorFlow file, initialisers too, as its profiler counts.
 
     Returns
     -------
