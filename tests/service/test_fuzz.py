@@ -1,6 +1,7 @@
 """Whatever is sent, the answer is a reason: never INTERNAL, never a hang."""
 
 import grpc
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -9,7 +10,7 @@ from estimator.client.graph_message import graph_to_message
 from estimator.v1 import estimator_pb2 as pb
 from estimator.v1 import graph_pb2
 from tests.contract import nouns
-from tests.service.networks import mlp, with_two_uses_of_one_weight
+from tests.service.networks import mlp, with_every_kind_of_arithmetic, with_two_uses_of_one_weight
 
 WAIT_S = 20
 TARGET = pb.Target(device="sd865")
@@ -38,13 +39,61 @@ def built(*graphs):
 
 GOOD_BATCH = built(mlp(), with_two_uses_of_one_weight(), mlp(3))
 GOOD_BYTES = GOOD_BATCH.SerializeToString()
-GOOD_GRAPH_BYTES = graph_to_message(with_two_uses_of_one_weight()).SerializeToString()
+GOOD_GRAPH = graph_to_message(with_every_kind_of_arithmetic())
+GOOD_GRAPH_BYTES = GOOD_GRAPH.SerializeToString()
 
 
 @given(content=st.binary(max_size=200))
 def test_random_bytes_are_no_onnx_file(service, content):
     request = pb.EstimateRequest(model=pb.Model(onnx=pb.OnnxModel(content=content)), target=TARGET)
     assert code(service.stub.Estimate, request) is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def onnx_file():
+    """A real file of two operators."""
+    from onnx import TensorProto, helper
+
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])
+    w = helper.make_tensor("w", TensorProto.FLOAT, [4, 4], [0.0] * 16)
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["y"])]
+    return helper.make_model(helper.make_graph(nodes, "g", [x], [y], [w])).SerializeToString()
+
+
+@pytest.fixture(scope="module")
+def good_onnx():
+    return onnx_file()
+
+
+def test_the_onnx_file_that_is_mutated_below_is_sound(service, good_onnx):
+    request = pb.EstimateRequest(model=pb.Model(onnx=pb.OnnxModel(content=good_onnx)), target=TARGET)
+    assert code(service.stub.Estimate, request) is grpc.StatusCode.OK
+
+
+@given(data=st.data())
+@settings(max_examples=200)
+def test_a_broken_onnx_file_is_refused_or_answered(service, good_onnx, data):
+    content = bytearray(good_onnx)
+    for _ in range(data.draw(st.integers(1, 4), "changes")):
+        content[data.draw(st.integers(0, len(content) - 1), "position")] = data.draw(st.integers(0, 255), "value")
+    del content[data.draw(st.just(len(content)) | st.integers(0, len(content)), "cut") :]
+    request = pb.EstimateRequest(model=pb.Model(onnx=pb.OnnxModel(content=bytes(content))), target=TARGET)
+    assert code(service.stub.Estimate, request) in ACCEPTED
+
+
+@given(
+    shapes=st.lists(
+        st.builds(
+            pb.InputShape, name=st.sampled_from(["", "x", "y"]), extents=st.lists(st.integers(-1, 2**62), max_size=4)
+        ),
+        max_size=2,
+    ),
+    batch=st.none() | st.integers(-(2**63), 2**63 - 1),
+)
+def test_any_shape_and_batch_of_an_onnx_file_is_refused_or_answered(service, good_onnx, shapes, batch):
+    onnx = pb.OnnxModel(content=good_onnx, input_shapes=shapes, batch=batch)
+    request = pb.EstimateRequest(model=pb.Model(onnx=onnx), target=TARGET)
+    assert code(service.stub.Estimate, request) in ACCEPTED
 
 
 @given(
@@ -87,6 +136,43 @@ def test_a_flipped_byte_of_a_graph_is_refused_or_answered(service, position, val
     if parses(graph_pb2.Graph, bytes(data)):
         model = pb.Model(graph=graph_pb2.Graph.FromString(bytes(data)))
         assert code(service.stub.Estimate, pb.EstimateRequest(model=model, target=TARGET)) in ACCEPTED
+
+
+def test_the_graph_that_is_mutated_below_is_sound(service):
+    request = pb.EstimateRequest(model=pb.Model(graph=GOOD_GRAPH), target=pb.Target(device="sd865", strict=True))
+    assert code(service.stub.Estimate, request) is grpc.StatusCode.OK
+
+
+@given(data=st.data())
+@settings(max_examples=200)
+def test_a_changed_number_of_a_graph_is_refused_or_answered(service, data):
+    graph = graph_pb2.Graph.FromString(GOOD_GRAPH_BYTES)
+    for _ in range(data.draw(st.integers(1, 3), "changes")):
+        mutate(graph, data)
+    request = pb.EstimateRequest(model=pb.Model(graph=graph), target=TARGET)
+    assert code(service.stub.Estimate, request) in ACCEPTED
+
+
+def mutate(graph, data):
+    """Change one extent, or one number or flag of one operator's attributes."""
+    value = data.draw(st.sampled_from([-1, 0, 1, 2, 3, 7, 2**20, 2**31, 2**62]), "value")
+    if data.draw(st.booleans(), "shape"):
+        shape = data.draw(st.sampled_from([t.type.shape for t in graph.tensors if t.type.shape]), "of")
+        shape[data.draw(st.integers(0, len(shape) - 1), "axis")] = value
+        return
+    op = data.draw(st.sampled_from([op for op in graph.ops if op.HasField("attrs")]), "op")
+    family = getattr(op.attrs, op.attrs.WhichOneof("family"))
+    field = data.draw(st.sampled_from(list(family.DESCRIPTOR.fields)), "field")
+    if field.type == field.TYPE_STRING:
+        setattr(family, field.name, data.draw(st.sampled_from(["", "sum", "lstm", "ab,bc->ac", "?"]), "text"))
+    elif field.type == field.TYPE_BOOL:
+        setattr(family, field.name, not getattr(family, field.name))
+    elif not field.is_repeated:
+        setattr(family, field.name, value)
+    elif data.draw(st.booleans(), "longer") or not getattr(family, field.name):
+        getattr(family, field.name).append(value)
+    else:
+        getattr(family, field.name)[0] = value
 
 
 @given(graph=nouns.graphs())
