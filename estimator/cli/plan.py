@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -64,13 +65,14 @@ def plan(
     )
     references = split_devices(devices) if devices else _whole_catalogue()
     wanted = [Precision.parse(part).value for part in _split(precisions)] if precisions else [None]
-    estimate = _estimator_of_candidates(runtime, input_shapes)
+    sizes = _batch_sizes(batches)
+    estimate = _estimator_of_candidates(runtime, input_shapes, references, [(model, sizes[0]) for model in models])
     candidates = [
         Candidate(model, reference, precision, batch)
         for model in models
         for reference in references
         for precision in wanted
-        for batch in _batch_sizes(batches)
+        for batch in sizes
     ]
     if batches == LARGEST:
         candidates = [largest_batch(one, requirement, estimate) or one for one in candidates]
@@ -97,13 +99,23 @@ def _batch_sizes(text: str) -> list[int]:
     return list(dict.fromkeys(map(int, parts)))
 
 
-def _estimator_of_candidates(runtime: str | None, input_shapes: tuple[str, ...]) -> EstimateCandidate:
-    """Estimate candidates, reading each model once per batch size and each device once."""
+def _estimator_of_candidates(
+    runtime: str | None, input_shapes: tuple[str, ...], devices: Sequence[str], models: Sequence[tuple[str, int]]
+) -> EstimateCandidate:
+    """Estimate candidates, reading each model once per batch size and each device once.
+
+    Devices and models are read at once: an unknown one is a mistake in the request, not a rejected candidate.
+    """
     from estimator.catalogue.loader import load_device
     from estimator.engine import estimate as estimate_graph
 
     device_of = functools.cache(load_device)
     graph_of = functools.cache(lambda model, batch: ModelRequest(model, input_shapes, batch).load())
+
+    for reference in devices:
+        device_of(reference)
+    for model, batch in models:
+        graph_of(model, batch)
 
     @functools.cache
     def estimate(candidate: Candidate) -> Estimate:
