@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,9 @@ def load_torch(
     MissingShapeError
         The user's own module gives no hint of its input.
     """
-    source = resolve(reference, seq_len)
-    return trace(source, input_shapes, batch, layout)
+    with _importable(Path.cwd()):
+        source = resolve(reference, seq_len)
+        return trace(source, input_shapes, batch, layout)
 
 
 def resolve(reference: str, seq_len: int | None = None) -> TorchSource:
@@ -103,17 +105,17 @@ def trace(source: TorchSource, wanted: tuple[InputShape, ...], batch: int | None
 
 
 def _record_meta(module: torch.nn.Module, source: TorchSource, inputs: tuple[InputSpec, ...], layout: str) -> Graph:
-    if layout == "nhwc":
-        module = module.to(memory_format=torch.channels_last)
+    last = layout == "nhwc"
     args = [spec.meta(layout) for spec in inputs if spec.name is None]
     kwargs: dict[str, Any] = {spec.name: spec.meta(layout) for spec in inputs if spec.name is not None}
     if source.warm_start:
         warm = {spec.name or "": spec.meta(layout) for spec in _with_batch_of(inputs, source.warm_start)}
-        _, first = run_recorded(module, (), name=source.name, example_kwargs={**warm, "use_cache": True})
+        warm_up = {**warm, "use_cache": True}
+        _, first = run_recorded(module, (), name=source.name, example_kwargs=warm_up, channels_last=last)
         kwargs["past_key_values"] = first.past_key_values
     if _accepts(module, "use_cache") and not source.warm_start and "input_ids" in kwargs:
         kwargs["use_cache"] = bool(getattr(getattr(module, "config", None), "use_cache", False))
-    return record_module(module, args, name=source.name, example_kwargs=kwargs, notes=source.notes)
+    return record_module(module, args, name=source.name, example_kwargs=kwargs, notes=source.notes, channels_last=last)
 
 
 def _with_batch_of(inputs: tuple[InputSpec, ...], warm: tuple[InputSpec, ...]) -> tuple[InputSpec, ...]:
@@ -184,6 +186,16 @@ def _build_real(construct: Callable[[], torch.nn.Module]) -> torch.nn.Module:
 
 
 # ---------------------------------------------------------------- the user's own code
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Let a folder's modules be imported for a while."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
 def _user_source(module_name: str, attribute: str) -> TorchSource:
     """Import ``pkg.module:callable`` from the working directory."""
     reference = f"{module_name}:{attribute}"
@@ -204,9 +216,6 @@ def _user_source(module_name: str, attribute: str) -> TorchSource:
 
 def _import_attribute(module_name: str, attribute: str) -> Any:
     reference = f"{module_name}:{attribute}"
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
     try:
         value: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

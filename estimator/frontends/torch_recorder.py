@@ -15,6 +15,7 @@ import inspect
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -41,6 +42,7 @@ def record_module(
     name: str,
     example_kwargs: Mapping[str, Any] | None = None,
     notes: tuple[str, ...] = (),
+    channels_last: bool = False,
 ) -> Graph:
     """Run a module once and return what it did.
 
@@ -53,6 +55,10 @@ def record_module(
         models with data-dependent shapes need.
     example_kwargs : mapping, optional
         Keyword arguments of ``forward``.
+    notes : tuple of str
+        Put into the graph.
+    channels_last : bool
+        Trace as if ``module.to(memory_format=torch.channels_last)`` had been called; the module itself stays.
 
     Returns
     -------
@@ -64,7 +70,9 @@ def record_module(
     TraceError
         The module raised; the message carries the module path and the cause.
     """
-    graph, _ = run_recorded(module, example_inputs, name=name, example_kwargs=example_kwargs, notes=notes)
+    graph, _ = run_recorded(
+        module, example_inputs, name=name, example_kwargs=example_kwargs, notes=notes, channels_last=channels_last
+    )
     return graph
 
 
@@ -75,13 +83,14 @@ def run_recorded(
     name: str,
     example_kwargs: Mapping[str, Any] | None = None,
     notes: tuple[str, ...] = (),
+    channels_last: bool = False,
 ) -> tuple[Graph, Any]:
     """Do what `record_module` does, and hand out what ``forward`` returned as well."""
     kwargs = dict(example_kwargs or {})
-    was_training = module.training
-    if was_training:
-        module.eval()
-    recorder = _Recorder(module, tuple(example_inputs), kwargs)
+    training = [child for child in module.modules() if child.training]
+    for child in training:
+        child.training = False
+    recorder = _Recorder(module, tuple(example_inputs), kwargs, channels_last)
     try:
         with ExitStack() as stack:
             stack.callback(module_hooks.register_module_forward_pre_hook(recorder.enter_module).remove)
@@ -99,8 +108,8 @@ def run_recorded(
             hint="check --input-shape; a model with data-dependent shapes needs real tensors",
         ) from error
     finally:
-        if was_training:
-            module.train()
+        for child in training:
+            child.training = True
     return recorder.finish(name, result, notes), result
 
 
@@ -127,8 +136,11 @@ def flat_tensors(value: Any, depth: int = 0) -> Iterator[Tensor]:
 class _Recorder(TorchDispatchMode):  # type: ignore[misc]
     """Collects ops while the module runs."""
 
-    def __init__(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], channels_last: bool
+    ) -> None:
         super().__init__()
+        self._channels_last = channels_last
         self.tensors: dict[str, TensorSpec] = {}
         self.ops: list[Op] = []
         self.calls: list[ModuleCall] = []
@@ -164,7 +176,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
             known = self._name_of.get(id(tensor))
             if known is None:
                 known = self._add(prefix + key, tensor, role)
-                if self._is_meta and not tensor.is_meta and tensor.is_floating_point():
+                if self._is_meta and self._needs_twin(tensor):
                     self._make_twin(tensor)
             names.append(known)
         return tuple(names)
@@ -188,9 +200,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
 
     def _add(self, name: str, tensor: Tensor, role: TensorRole) -> str:
         dtype = tensor.dtype
-        strides = None if tensor.is_contiguous() else tensor.stride()
         quantised = dtype in QUANTISED_DTYPES
-        self.tensors[name] = TensorSpec(name, tuple(tensor.shape), DTYPES[dtype], role, quantised, strides)
+        self.tensors[name] = TensorSpec(name, tuple(tensor.shape), DTYPES[dtype], role, quantised, _strides(tensor))
         self._remember(tensor, name)
         return name
 
@@ -208,10 +219,21 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
         self._name_of.pop(key, None)
         self._twin_of.pop(key, None)
 
+    def _needs_twin(self, weight: Tensor) -> bool:
+        if self._channels_last and weight.ndim == 4:
+            return True
+        return not weight.is_meta and weight.is_floating_point()
+
     def _make_twin(self, tensor: Tensor) -> Tensor:
         """Make the meta tensor that stands for a real one among meta tensors."""
-        twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-        self._remember(twin, self._name(tensor))
+        if self._channels_last and tensor.ndim == 4 and id(tensor) in self._name_of:
+            last = torch.channels_last
+            twin = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta", memory_format=last)
+        else:
+            twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+        name = self._name(tensor)
+        self.tensors[name] = replace(self.tensors[name], strides=_strides(twin))
+        self._remember(twin, name)
         self._twin_of[id(tensor)] = twin
         return twin
 
@@ -260,7 +282,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
             tensors += _tensors_of(tuple(kwargs.values()))
         if self._is_meta:
             for tensor in tensors:
-                if not tensor.is_meta:
+                if not tensor.is_meta or (self._channels_last and id(tensor) in self._twin_of):
                     args, kwargs, tensors = self._to_meta(args, kwargs, tensors)
                     break
         if plan.decomposes:
@@ -308,9 +330,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
 
         def swap(value: Any) -> Any:
             if isinstance(value, Tensor):
-                if value.is_meta:
-                    return value
-                return twins.get(id(value)) if id(value) in twins else self._make_twin(value)
+                twin = twins.get(id(value))
+                if twin is not None or value.is_meta:
+                    return value if twin is None else twin
+                return self._make_twin(value)
             if isinstance(value, (list, tuple)):
                 return type(value)(swap(v) for v in value)
             return value
@@ -386,8 +409,12 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
         )
 
 
+def _strides(tensor: Tensor) -> tuple[int, ...] | None:
+    return None if tensor.is_contiguous() else tensor.stride()
+
+
 def _argument_names(module: torch.nn.Module, count: int) -> list[str]:
-    """Names of the positional arguments of ``forward``; ``*inputs`` gives inputs.0, inputs.1, …"""
+    """Names of the positional arguments of ``forward``; ``*inputs`` gives inputs.0 and so on."""
     names: list[str] = []
     try:
         parameters = list(inspect.signature(module.forward).parameters.values())
