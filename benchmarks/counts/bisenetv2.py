@@ -5,6 +5,8 @@ statistics are parameters, as they are trainable variables there. A TensorFlow g
 and the profiler counts them; a PyTorch graph has none, so `with_initialisers` adds them.
 """
 
+# ruff: noqa: D102  (`forward` is torch's word, its meaning the class's)
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -70,7 +72,7 @@ class SeparableConv2d(nn.Module):
 
 
 def numbered(name: str, modules: list[nn.Module]) -> dict[str, nn.Module]:
-    """Name modules as TensorFlow does: ``Conv``, ``Conv_1``, …"""
+    """Name modules as TensorFlow does: ``Conv``, then ``Conv_1`` and so on."""
     return {name if i == 0 else f"{name}_{i}": module for i, module in enumerate(modules)}
 
 
@@ -79,7 +81,9 @@ class DetailBranch(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        plan = [(3, 64, 2), (64, 64, 1), (64, 64, 2), (64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 128, 1)]
+        plan = [
+            (3, 64, 2), (64, 64, 1), (64, 64, 2), (64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 128, 1),
+        ]  # fmt: skip
         for name, module in numbered("Conv", [Conv(i, o, 3, s) for i, o, s in plan]).items():
             self.add_module(name, module)
 
@@ -150,7 +154,10 @@ class SemanticBranch(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.StemBlock = StemBlock()
-        plan = [(16, 32, 2), (32, 32, 1), (32, 64, 2), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 128, 1), (128, 128, 1)]
+        plan = [
+            (16, 32, 2), (32, 32, 1), (32, 64, 2), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 128, 1),
+            (128, 128, 1),
+        ]  # fmt: skip
         for name, module in numbered("GatherExpansionLayer", [GatherExpansionLayer(*p) for p in plan]).items():
             self.add_module(name, module)
         self.ContextEmbedding = ContextEmbedding(128)
@@ -239,7 +246,8 @@ def with_initialisers(graph: Graph) -> Graph:
         source = f"{stem}/TruncatedNormal"
         tensors[source] = TensorSpec(source, weight.shape, DType.F32)
         ops.append(Op(source, OpKind.FILL, (), (source,), FunctionAttrs("randn"), source="TruncatedNormal"))
-        for name, function, node, operand in ((f"{stem}/mul", "mul", "Mul", source), (stem, "add", "AddV2", f"{stem}/mul")):
+        steps = ((f"{stem}/mul", "mul", "Mul", source), (stem, "add", "AddV2", f"{stem}/mul"))
+        for name, function, node, operand in steps:
             tensors[name] = TensorSpec(name, weight.shape, DType.F32)
             ops.append(Op(name, OpKind.BINARY, (operand,), (name,), FunctionAttrs(function), source=node))
     return replace(graph, tensors=tensors, ops=(*ops, *graph.ops))

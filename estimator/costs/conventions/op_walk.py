@@ -9,6 +9,7 @@ from estimator.costs.conventions.aten_name import qualified
 from estimator.costs.conventions.count import Convention, Count, LayerCount
 from estimator.costs.conventions.missed import note_missed_macs
 from estimator.costs.conventions.op_class import class_of_op
+from estimator.costs.conventions.registered import packed_note, registered_parameters
 from estimator.costs.registry import Tensors, is_free
 from estimator.ir.graph import Graph
 from estimator.ir.op import Op
@@ -60,7 +61,12 @@ def count_ops(
         elif not is_free(op.kind) and not skipped(op):
             name = qualified(op)
             unsupported[name] = unsupported.get(name, 0) + 1
-    count = convention.total(layers, params=graph.params, unsupported=unsupported, notes=notes)
+    count = convention.total(
+        layers,
+        params=registered_parameters(graph),
+        unsupported=unsupported,
+        notes=(*notes, *packed_note(graph)),
+    )
     return note_missed_macs(count, graph)
 
 

@@ -22,6 +22,7 @@ from estimator.costs.conventions.op_class import class_of_module
 from estimator.costs.conventions.op_walk import Work as FunctionWork
 from estimator.costs.conventions.op_walk import op_layer
 from estimator.costs.conventions.patched_function import PatchedActivations
+from estimator.costs.conventions.registered import packed_note, registered_parameters
 from estimator.costs.conventions.rnn_cell_rule import rnn_layer_work
 from estimator.costs.matmul import contracted_extent
 from estimator.ir.graph import Graph, ModuleSpec
@@ -231,7 +232,9 @@ def _count(convention: Convention, graph: Graph) -> Count:
         notes.append(f"hook counts are for one of the {batch} samples, function counts for all of them, as in ptflops")
     if any(m.type_name in _TIMM_ATTENTION for m in graph.modules):
         notes.append("ptflops skips the Linear layers inside timm's Attention")
-    count = convention.total(layers, params=graph.params, unsupported=tree.unclaimed(claimed), notes=notes)
+    params = registered_parameters(graph)
+    notes += packed_note(graph)
+    count = convention.total(layers, params=params, unsupported=tree.unclaimed(claimed), notes=notes)
     return note_missed_macs(count, graph)
 
 
