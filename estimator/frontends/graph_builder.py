@@ -130,8 +130,16 @@ class GraphBuilder:
             self._op_names = kept_names
             del self.ops[kept_ops:]
 
-    def freeze(self, name: str, inputs: Iterable[str], outputs: Iterable[str], source_format: str) -> Graph:
-        """Drop what nothing reads, settle roles and validate.
+    def freeze(
+        self,
+        name: str,
+        inputs: Iterable[str],
+        outputs: Iterable[str],
+        source_format: str,
+        *,
+        keep_unread: bool = False,
+    ) -> Graph:
+        """Drop weights that nothing reads (unless `keep_unread`), settle roles and validate.
 
         A weight and a copy derived from it are one parameter: where all its sources are read too, the copy is a buffer.
 
@@ -143,7 +151,7 @@ class GraphBuilder:
         inputs, outputs = tuple(inputs), tuple(outputs)
         read = {t for op in self.ops for t in op.inputs} | set(outputs)
         written = {t for op in self.ops for t in op.outputs} | set(inputs)
-        kept = {t: spec for t, spec in self.tensors.items() if t in read or t in written}
+        kept = {t: spec for t, spec in self.tensors.items() if keep_unread or t in read or t in written}
         sources_seen: set[str] = {t for t in read if t not in self.derived_from}
         for derived, sources in self.derived_from.items():
             if derived not in kept or kept[derived].role is not TensorRole.PARAMETER:
