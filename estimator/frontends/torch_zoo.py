@@ -154,9 +154,10 @@ def timm_source(name: str) -> TorchSource:
     timm = _import_timm()
     if not timm.is_model(name.partition(".")[0]):
         raise UnknownModelError(name, _timm_models())
-    config = timm.get_pretrained_cfg(name)
-    if config is None and "." in name:
-        raise UnknownModelError(name, tuple(timm.list_pretrained(name.partition(".")[0] + "*")))
+    try:
+        config = timm.get_pretrained_cfg(name)
+    except RuntimeError:  # an architecture that exists, a tag that does not
+        raise UnknownModelError(name, tuple(timm.list_pretrained(name.partition(".")[0] + ".*"))) from None
     size = tuple(config.input_size) if config is not None and config.input_size else (3, DEFAULT_SIZE, DEFAULT_SIZE)
     create = partial(timm.create_model, name, pretrained=False)
     return TorchSource(

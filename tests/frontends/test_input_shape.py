@@ -28,7 +28,9 @@ def test_any_positive_shape_survives_writing_and_reading(extents: list[int]):
     assert parse_input_shape("x".join(map(str, extents))).shape == tuple(extents)
 
 
-@pytest.mark.parametrize("text", ["", "x", "1x", "1x-3", "-1x3", "1x?x3", "1 x 3", "=1x3", "0x3", "1x0", "9" * 40, "1:f33"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "1x", "1x-3", "-1x3", "1x?x3", "1 x 3", "=1x3", "0x3", "1x0", "9" * 40, "1:f33"]
+)
 def test_a_malformed_shape_says_what_was_expected(text: str):
     with pytest.raises(BadOptionError) as caught:
         parse_input_shape(text)

@@ -123,7 +123,9 @@ def test_references_that_run_the_users_code_are_told_apart(reference: str, is_co
     assert is_user_code(reference) is is_code
 
 
-@pytest.mark.parametrize("reference", ["", ":", "::", "a:", ":b", "a b", "?", "\x00", "torchvision:", "timm:", "x" * 5000])
+@pytest.mark.parametrize(
+    "reference", ["", ":", "::", "a:", ":b", "a b", "?", "\x00", "torchvision:", "timm:", "x" * 5000]
+)
 def test_a_nonsense_reference_is_an_unknown_model(reference: str):
     with pytest.raises(EstimatorError) as caught:
         load_graph(reference)

@@ -1,0 +1,261 @@
+"""Model references of torch: names, sizes, batches, layouts, the user's own code, and what goes wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from estimator.errors import (
+    BadOptionError,
+    EstimatorError,
+    MissingShapeError,
+    ModelFileError,
+    TraceError,
+    UnknownModelError,
+)
+from estimator.frontends.select import load_graph
+from estimator.ir.graph import Graph
+from estimator.ir.op import OpKind
+
+
+def input_shape(graph: Graph) -> tuple[int, ...]:
+    return graph.tensors[graph.inputs[0]].shape
+
+
+# ---------------------------------------------------------------- torchvision
+@pytest.mark.parametrize("reference", ["squeezenet1_1", "torchvision:squeezenet1_1"])
+def test_a_name_is_looked_up_in_torchvision(reference: str):
+    graph = load_graph(reference)
+    assert graph.name == "squeezenet1_1"
+    assert graph.params == 1_235_496  # torchvision's own documentation
+    assert input_shape(graph) == (1, 3, 224, 224)
+    assert graph.unknown_ops == ()
+
+
+@pytest.mark.parametrize(
+    ("reference", "shape"),
+    [
+        ("torchvision:inception_v3", (1, 3, 299, 299)),
+        ("torchvision:efficientnet_b1", (1, 3, 240, 240)),
+        ("torchvision:vit_b_32", (1, 3, 224, 224)),
+        ("torchvision:segmentation.lraspp_mobilenet_v3_large", (1, 3, 520, 520)),
+        ("lraspp_mobilenet_v3_large", (1, 3, 520, 520)),
+        ("torchvision:video.r3d_18", (1, 3, 16, 112, 112)),
+    ],
+)
+def test_each_model_has_the_input_it_was_made_for(reference: str, shape: tuple[int, ...]):
+    assert input_shape(load_graph(reference)) == shape
+
+
+def test_batch_and_shape_replace_the_default():
+    assert input_shape(load_graph("squeezenet1_1", batch=8)) == (8, 3, 224, 224)
+    assert input_shape(load_graph("squeezenet1_1", input_shapes=["2x3x192x160"])) == (2, 3, 192, 160)
+    assert input_shape(load_graph("squeezenet1_1", input_shapes=["2x3x192x160"], batch=5)) == (5, 3, 192, 160)
+
+
+def test_a_model_with_a_fixed_size_is_rebuilt_for_another():
+    small, large = load_graph("vit_b_32"), load_graph("vit_b_32", input_shapes=["1x3x384x384"])
+    assert large.params - small.params == 768 * ((384 // 32) ** 2 - (224 // 32) ** 2)  # position embeddings
+
+
+def test_nhwc_changes_strides_and_not_shapes():
+    plain, last = load_graph("squeezenet1_1"), load_graph("squeezenet1_1", layout="nhwc")
+    assert [o.kind for o in plain.ops] == [o.kind for o in last.ops]
+    assert {n: t.shape for n, t in plain.tensors.items()} == {n: t.shape for n, t in last.tensors.items()}
+    assert plain.tensors["x"].strides is None
+    assert last.tensors["x"].strides == (3 * 224 * 224, 1, 3 * 224, 3)
+
+
+def test_a_quantised_model_shows_its_packed_weights():
+    graph = load_graph("torchvision:quantization.shufflenet_v2_x0_5")
+    assert graph.unknown_ops == ()
+    convolution = next(op for op in graph.ops if op.kind is OpKind.CONV)
+    weight = graph.tensors[convolution.inputs[1]]
+    assert (weight.dtype, weight.quantised) == ("i8", True)
+    assert graph.params > 1_300_000
+    assert "real tensors" in graph.notes[0]
+
+
+@pytest.mark.slow
+def test_a_detector_is_recorded_with_real_tensors():
+    graph = load_graph("torchvision:detection.fasterrcnn_mobilenet_v3_large_320_fpn")
+    assert graph.unknown_ops == ()
+    assert {OpKind.NMS, OpKind.ROI_ALIGN} <= {op.kind for op in graph.ops}
+    assert "depend on the data" in graph.notes[0]
+
+
+# ---------------------------------------------------------------- mistakes
+@pytest.mark.parametrize(
+    ("reference", "near"),
+    [
+        ("torchvision:resnet5", "resnet50"),
+        ("mobilenet_v22", "mobilenet_v2"),
+        ("torchvision:segmentation.fcn_resnet5", "segmentation.fcn_resnet50"),
+    ],
+)
+def test_an_unknown_name_lists_the_nearest(reference: str, near: str):
+    with pytest.raises(UnknownModelError) as caught:
+        load_graph(reference)
+    assert near in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_a_shape_of_another_rank_is_explained_with_a_right_one():
+    with pytest.raises(TraceError) as caught:
+        load_graph("squeezenet1_1", input_shapes=["3x224x224"])
+    assert "4 dimensions, not 3" in caught.value.what
+    assert "1x3x224x224" in caught.value.expected
+
+
+@pytest.mark.parametrize("shape", ["1x4x224x224", "1x3x1x1"])
+def test_a_shape_that_the_model_refuses_names_the_module(shape: str):
+    with pytest.raises(TraceError) as caught:
+        load_graph("squeezenet1_1", input_shapes=[shape])
+    assert "module features" in caught.value.where
+    assert "Traceback" not in str(caught.value)
+
+
+# ---------------------------------------------------------------- the user's own code
+USER_MODULE = """
+import torch
+from torch import nn
+
+def conv(): return nn.Sequential(nn.Conv2d(4, 8, 3), nn.ReLU())
+def mlp(): return nn.Linear(10, 20)
+def embed(): return nn.Embedding(100, 16)
+def two():
+    class Two(nn.Module):
+        def forward(self, left, right): return left @ right
+    return Two()
+def number(): return 3
+def broken(): raise ValueError("no such luck")
+def dynamic(): return torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(8, 4)), {nn.Linear}, torch.qint8)
+def picky():
+    class Picky(nn.Module):
+        def forward(self, x): return x[x > 0.5].sum()
+    return Picky()
+value = 5
+class Nested:
+    mlp = staticmethod(mlp)
+"""
+
+
+@pytest.fixture
+def user_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    name = f"usermodels_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(USER_MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    return name
+
+
+def test_a_callable_is_imported_from_the_working_directory(user_module: str):
+    graph = load_graph(f"{user_module}:mlp", input_shapes=["7x10"])
+    assert (graph.name, graph.params) == ("mlp", 10 * 20 + 20)
+    assert load_graph(f"{user_module}:Nested.mlp", input_shapes=["7x10"]).params == graph.params
+    assert str(Path.cwd()) not in sys.path
+
+
+def test_the_input_of_a_convolutional_network_is_guessed(user_module: str):
+    assert input_shape(load_graph(f"{user_module}:conv")) == (1, 4, 224, 224)
+
+
+def test_an_input_that_cannot_be_guessed_must_be_given(user_module: str):
+    with pytest.raises(MissingShapeError) as caught:
+        load_graph(f"{user_module}:mlp")
+    assert "--input-shape" in str(caught.value)
+
+
+def test_inputs_are_given_by_position_name_and_type(user_module: str):
+    assert load_graph(f"{user_module}:two", input_shapes=["2x3", "3x4"]).ops[0].kind is OpKind.MATMUL
+    by_name = load_graph(f"{user_module}:two", input_shapes=["right=3x4", "left=2x3"])
+    assert by_name.outputs_of(by_name.ops[0])[0].shape == (2, 4)
+    assert load_graph(f"{user_module}:embed", input_shapes=["1x5:i64"]).ops[0].kind is OpKind.EMBEDDING
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")  # torch.ao warns about its own future
+def test_modules_that_cannot_live_on_meta_are_recorded_for_real(user_module: str):
+    graph = load_graph(f"{user_module}:dynamic", input_shapes=["2x8"])
+    assert [op.kind for op in graph.ops] == [OpKind.LINEAR]
+    assert graph.params == 8 * 4 + 4
+    assert load_graph(f"{user_module}:picky", input_shapes=["2x8"]).notes
+
+
+@pytest.mark.parametrize(
+    ("attribute", "error", "words"),
+    [
+        ("mlpp", UnknownModelError, "mlp"),
+        ("Nested.nothing", UnknownModelError, "nothing"),
+        ("value", ModelFileError, "not callable"),
+        ("number", ModelFileError, "returned int"),
+        ("broken", TraceError, "no such luck"),
+    ],
+)
+def test_a_callable_that_is_none_says_why(user_module: str, attribute: str, error: type[EstimatorError], words: str):
+    with pytest.raises(error) as caught:
+        load_graph(f"{user_module}:{attribute}")
+    assert words in str(caught.value)
+
+
+def test_a_module_that_is_not_there_or_fails_to_import_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fails_at_import.py").write_text("import there_is_no_such_package")
+    (tmp_path / "syntax_slip.py").write_text("def f(:")
+    with pytest.raises(UnknownModelError):
+        load_graph("there_is_no_such_module:net")
+    with pytest.raises(ModelFileError, match="there_is_no_such_package"):
+        load_graph("fails_at_import:net")
+    with pytest.raises(ModelFileError, match="SyntaxError"):
+        load_graph("syntax_slip:net")
+
+
+def test_resolving_a_name_imports_no_zoo_that_is_not_asked():
+    probe = (
+        "import sys; from estimator.frontends.torch_model import load_torch; load_torch('torchvision:squeezenet1_1'); "
+        "print([m for m in ('timm', 'transformers', 'onnx') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "[]"
+
+
+# ---------------------------------------------------------------- timm
+@pytest.mark.extra
+class TestTimm:
+    @pytest.mark.parametrize(
+        ("name", "params", "shape"),
+        [
+            ("resnet18", 11_689_512, (1, 3, 224, 224)),
+            ("vit_tiny_patch16_224", 5_717_416, (1, 3, 224, 224)),
+            ("tf_efficientnet_lite1", 5_416_680, (1, 3, 240, 240)),
+        ],
+    )
+    def test_a_model_has_its_published_parameters_and_size(self, name: str, params: int, shape: tuple[int, ...]):
+        graph = load_graph(f"timm:{name}")
+        assert (graph.params, input_shape(graph)) == (params, shape)
+        assert graph.unknown_ops == ()
+
+    def test_a_bare_name_falls_through_to_timm(self):
+        assert load_graph("test_resnet").name == "test_resnet"  # timm's own tiny network; torchvision has none
+
+    def test_a_pretrained_tag_selects_the_size(self):
+        assert input_shape(load_graph("timm:convnext_atto.d2_in1k")) == (1, 3, 224, 224)
+        with pytest.raises(UnknownModelError, match="d2_in1k"):
+            load_graph("timm:convnext_atto.d2_in1")
+
+    def test_a_transformer_is_rebuilt_for_another_size(self):
+        small = load_graph("timm:vit_tiny_patch16_224")
+        large = load_graph("timm:vit_tiny_patch16_224", input_shapes=["1x3x384x384"])
+        assert large.params - small.params == 192 * ((384 // 16) ** 2 - (224 // 16) ** 2)
+
+    def test_an_unknown_name_lists_the_nearest(self):
+        with pytest.raises(UnknownModelError) as caught:
+            load_graph("timm:vit_tiny_patch16_22")
+        assert "vit_tiny_patch16_224" in str(caught.value)
+
+
+def test_sequence_length_is_for_language_models_only():
+    with pytest.raises(BadOptionError):
+        load_graph("transformers:nowhere.json?phase=sideways")
