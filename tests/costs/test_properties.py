@@ -60,7 +60,3 @@ def test_costs_add_field_by_field(first: list[int], second: list[int]) -> None:
     assert both.macs == a.macs + b.macs
     assert both.flops == a.flops + b.flops
     assert both.bytes_moved == a.bytes_moved + b.bytes_moved
-        a.macs + b.macs,
-        a.flops + b.flops,
-        a.bytes_moved + b.bytes_moved,
-    )
