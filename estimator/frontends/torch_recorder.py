@@ -12,10 +12,8 @@ Shapes of pure operators are remembered (`shape_memo`): torch's own meta kernels
 from __future__ import annotations
 
 import inspect
-import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,13 +22,14 @@ from torch.nn.modules import module as module_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from estimator.errors import TraceError
-from estimator.frontends.aten import DTYPES, QUANTISED_DTYPES, OperatorPlan, plan_of, recorded_outputs
+from estimator.frontends.aten import OperatorPlan, plan_of, recorded_outputs
 from estimator.frontends.aten_call import Call
 from estimator.frontends.aten_quantised import PackedWeight, unpack
 from estimator.frontends.shape_memo import remembered_result
+from estimator.frontends.tensor_book import TensorBook, flat_tensors
 from estimator.ir.graph import Graph, ModuleCall, ModuleSpec
 from estimator.ir.op import Op
-from estimator.ir.tensor import TensorRole, TensorSpec
+from estimator.ir.tensor import TensorRole
 
 _NO_KWARGS: dict[str, Any] = {}
 
@@ -118,21 +117,6 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[0][:300] if text else ''}"
 
 
-def flat_tensors(value: Any, depth: int = 0) -> Iterator[Tensor]:
-    """Tensors inside nested lists, mappings, dataclasses and caches, in order."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from flat_tensors(item, depth + 1)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from flat_tensors(item, depth + 1)
-    elif depth < 8 and hasattr(value, "__dict__") and not isinstance(value, (torch.nn.Module, type)):
-        for item in vars(value).values():
-            yield from flat_tensors(item, depth + 1)
-
-
 class _Recorder(TorchDispatchMode):  # type: ignore[misc]
     """Collects ops while the module runs."""
 
@@ -140,21 +124,15 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
         self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], channels_last: bool
     ) -> None:
         super().__init__()
-        self._channels_last = channels_last
-        self.tensors: dict[str, TensorSpec] = {}
+        self._is_meta = all(t.is_meta for t in flat_tensors((args, kwargs)))
+        self.book = TensorBook(self._is_meta, channels_last)
         self.ops: list[Op] = []
         self.calls: list[ModuleCall] = []
         self.scope = ""
         self._entered: list[tuple[torch.nn.Module, str | None, str, tuple[str, ...]]] = []
-        self._name_of: dict[int, str] = {}
-        self._twin_of: dict[int, Tensor] = {}
-        self._kept: list[Tensor] = []
-        self._watches: dict[int, weakref.ref[Tensor]] = {}
         self._counter: dict[str, int] = {}
         self._path_of: dict[int, str] = {}
         self._modules: list[ModuleSpec] = []
-        given = list(flat_tensors((args, kwargs)))
-        self._is_meta = all(t.is_meta for t in given)
         self._register_modules(module)
         self._inputs = self._register_inputs(module, args, kwargs)
 
@@ -169,17 +147,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
             self._modules.append(ModuleSpec(path, f"{cls.__module__}.{cls.__qualname__}", parameters, buffers))
 
     def _register_owned(self, prefix: str, owned: Mapping[str, Tensor | None], role: TensorRole) -> tuple[str, ...]:
-        names = []
-        for key, tensor in owned.items():
-            if tensor is None:
-                continue
-            known = self._name_of.get(id(tensor))
-            if known is None:
-                known = self._add(prefix + key, tensor, role)
-                if self._is_meta and self._needs_twin(tensor):
-                    self._make_twin(tensor)
-            names.append(known)
-        return tuple(names)
+        present = ((key, tensor) for key, tensor in owned.items() if tensor is not None)
+        return tuple([self.book.add_weight(prefix + key, tensor, role) for key, tensor in present])
 
     def _register_inputs(
         self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -190,66 +159,14 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
             tensors = list(flat_tensors(value))
             for i, tensor in enumerate(tensors):
                 label = key if len(tensors) == 1 else f"{key}.{i}"
-                names.append(self._add(self._unused(label), tensor, TensorRole.INPUT))
+                names.append(self.book.add(self.book.unused(label), tensor, TensorRole.INPUT))
         return tuple(names)
-
-    def _unused(self, name: str) -> str:
-        while name in self.tensors:
-            name += "_"
-        return name
-
-    def _add(self, name: str, tensor: Tensor, role: TensorRole) -> str:
-        dtype = tensor.dtype
-        quantised = dtype in QUANTISED_DTYPES
-        self.tensors[name] = TensorSpec(name, tuple(tensor.shape), DTYPES[dtype], role, quantised, _strides(tensor))
-        self._remember(tensor, name)
-        return name
-
-    def _remember(self, tensor: Tensor, name: str) -> None:
-        """Name a tensor object for as long as its id means it: meta tensors are kept, real ones are watched."""
-        key = id(tensor)
-        self._name_of[key] = name
-        if tensor.is_meta:
-            self._kept.append(tensor)
-        elif key not in self._watches:
-            self._watches[key] = weakref.ref(tensor, lambda _: self._forget(key))
-
-    def _forget(self, key: int) -> None:
-        self._watches.pop(key, None)
-        self._name_of.pop(key, None)
-        self._twin_of.pop(key, None)
-
-    def _needs_twin(self, weight: Tensor) -> bool:
-        if self._channels_last and weight.ndim == 4:
-            return True
-        return not weight.is_meta and weight.is_floating_point()
-
-    def _make_twin(self, tensor: Tensor) -> Tensor:
-        """Make the meta tensor that stands for a real one among meta tensors."""
-        if self._channels_last and tensor.ndim == 4 and id(tensor) in self._name_of:
-            last = torch.channels_last
-            twin = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta", memory_format=last)
-        else:
-            twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-        name = self._name(tensor)
-        self.tensors[name] = replace(self.tensors[name], strides=_strides(twin))
-        self._remember(twin, name)
-        self._twin_of[id(tensor)] = twin
-        return twin
-
-    def _name(self, tensor: Tensor) -> str:
-        """Name of a tensor; one never seen before is a constant of the model's code."""
-        known = self._name_of.get(id(tensor))
-        if known is not None:
-            return known
-        count = self._counter["constant"] = self._counter.get("constant", -1) + 1
-        return self._add(self._unused(f"constant_{count}"), tensor, TensorRole.CONSTANT)
 
     # ---------------------------------------------------------------- module hooks
     def enter_module(self, module: torch.nn.Module, args: Any) -> None:
         """Global forward-pre hook."""
         path = self._path_of.get(id(module))
-        self._entered.append((module, path, self.scope, self._known(args)))
+        self._entered.append((module, path, self.scope, self.book.known_names(args)))
         if path is not None:
             self.scope = path
 
@@ -260,15 +177,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
             known, path, self.scope, inputs = entered.pop()
             if known is module:
                 if path is not None:
-                    self.calls.append(ModuleCall(path, inputs, self._known(result)))
+                    self.calls.append(ModuleCall(path, inputs, self.book.known_names(result)))
                 return
-
-    def _known(self, value: Any) -> tuple[str, ...]:
-        names = self._name_of
-        if type(value) is tuple and len(value) == 1 and type(value[0]) is Tensor:
-            known = names.get(id(value[0]))
-            return (known,) if known is not None else ()
-        return tuple(names[id(t)] for t in flat_tensors(value) if id(t) in names)
 
     # ---------------------------------------------------------------- operators
     def __torch_dispatch__(
@@ -280,11 +190,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
         tensors = _tensors_of(args)
         if kwargs:
             tensors += _tensors_of(tuple(kwargs.values()))
-        if self._is_meta:
-            for tensor in tensors:
-                if not tensor.is_meta or (self._channels_last and id(tensor) in self._twin_of):
-                    args, kwargs, tensors = self._to_meta(args, kwargs, tensors)
-                    break
+        if self.book.must_swap(tensors):
+            args = self.book.swap(args)
+            kwargs = {key: self.book.swap(value) for key, value in kwargs.items()}
+            tensors = _tensors_of((*args, *kwargs.values()))
         if plan.decomposes:
             with self:
                 outcome = operator.decompose(*args, **kwargs)
@@ -319,29 +228,6 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
             return operator(*args, **kwargs)
         return remembered_result(operator, args, kwargs)
 
-    def _to_meta(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]
-    ) -> tuple[tuple[Any, ...], dict[str, Any], list[Tensor]]:
-        """Replace real tensors by meta twins: weights always, others where they meet meta tensors."""
-        twins = self._twin_of
-        mixed = any(t.is_meta or id(t) in twins for t in tensors)
-        if not mixed:
-            return args, kwargs, tensors
-
-        def swap(value: Any) -> Any:
-            if isinstance(value, Tensor):
-                twin = twins.get(id(value))
-                if twin is not None or value.is_meta:
-                    return value if twin is None else twin
-                return self._make_twin(value)
-            if isinstance(value, (list, tuple)):
-                return type(value)(swap(v) for v in value)
-            return value
-
-        args = tuple(swap(a) for a in args)
-        kwargs = {k: swap(v) for k, v in kwargs.items()}
-        return args, kwargs, _tensors_of((*args, *kwargs.values()))
-
     def _record(
         self, plan: OperatorPlan, args: tuple[Any, ...], kwargs: dict[str, Any],
         tensors: list[Tensor], outputs: tuple[Tensor, ...],
@@ -358,15 +244,15 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
                 f"{plan.source} was called in a form that is not understood",
                 where=f"module {self.scope or '(root)'}: {_first_line(error)}",
             ) from error
-        inputs = tuple([self._name(t) for t in read])
+        inputs = tuple([self.book.name(t) for t in read])
         base = plan.name + "_" if plan.in_place else plan.name
         op_name = self._op_name(base)
         outputs = recorded_outputs(kind, outputs)
         names: tuple[str, ...]
         if len(outputs) == 1:
-            names = (self._add(op_name, outputs[0], TensorRole.ACTIVATION),)
+            names = (self.book.add(op_name, outputs[0], TensorRole.ACTIVATION),)
         else:
-            names = tuple(self._add(f"{op_name}.{i}", t, TensorRole.ACTIVATION) for i, t in enumerate(outputs))
+            names = tuple(self.book.add(f"{op_name}.{i}", t, TensorRole.ACTIVATION) for i, t in enumerate(outputs))
         self.ops.append(Op(op_name, kind, inputs, names, attrs, self.scope, plan.source, plan.in_place))
 
     def _opened(self, packed: torch.ScriptObject) -> PackedWeight | None:
@@ -378,10 +264,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
         for key, tensor in (("weight", opened.weight), ("bias", opened.bias)):
             if tensor is None:
                 continue
-            if prefix + key in self.tensors:
-                self._remember(tensor, prefix + key)
+            if prefix + key in self.book.specs:
+                self.book.remember(tensor, prefix + key)
             else:
-                self._add(prefix + key, tensor, TensorRole.PARAMETER)
+                self.book.add(prefix + key, tensor, TensorRole.PARAMETER)
         return opened
 
     def _op_name(self, base: str) -> str:
@@ -389,16 +275,16 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
         while True:
             count = counter[base] = counter.get(base, -1) + 1
             name = f"{base}_{count}" if count else base
-            if name not in self.tensors:
+            if name not in self.book.specs:
                 return name
 
     # ---------------------------------------------------------------- result
     def finish(self, name: str, result: Any, notes: tuple[str, ...]) -> Graph:
         """Assemble the graph."""
-        outputs = tuple(dict.fromkeys(self._name(t) for t in flat_tensors(result)))
+        outputs = tuple(dict.fromkeys(self.book.name(t) for t in flat_tensors(result)))
         return Graph(
             name=name,
-            tensors=self.tensors,
+            tensors=self.book.specs,
             inputs=self._inputs,
             outputs=outputs,
             ops=tuple(self.ops),
@@ -407,10 +293,6 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
             notes=notes,
             source_format="torch",
         )
-
-
-def _strides(tensor: Tensor) -> tuple[int, ...] | None:
-    return None if tensor.is_contiguous() else tensor.stride()
 
 
 def _argument_names(module: torch.nn.Module, count: int) -> list[str]:
