@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from estimator.errors import UnknownRuntimeError
 from estimator.lowering.fuse import RuntimeRules
 from estimator.lowering.runtimes import onnxruntime, qnn, tensorrt, tflite, torch_compile, torch_eager
@@ -16,8 +18,13 @@ _RUNTIMES = {
         qnn.RULES,
         qnn.DLC_RULES,
         tensorrt.RULES,
+        replace(onnxruntime.RULES, name="openvino"),
+        replace(tflite.RULES, name="coreml"),
+        replace(torch_compile.RULES, name="torch-xla"),
+        replace(torch_compile.RULES, name="torch-neuronx"),
     )
 }
+"""The last four are graph compilers without records of their own: they take the list of the nearest one."""
 
 
 def runtime_names() -> tuple[str, ...]:

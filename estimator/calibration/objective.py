@@ -1,0 +1,287 @@
+"""The fit's objective and its exact gradient, in numpy.
+
+Minimises  Σ_records huber(log predicted − log measured) + Σ_parameters (θ − prior)² ÷ 2σ².
+The forward pass is `timing.response.kernel_times`, written over all records at once; a test checks that
+the two agree and that the gradient equals finite differences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from estimator.catalogue.calibration import ContextOffset, FloatArray, Network, Response
+from estimator.lowering.kernel import CLASS_INDEX, IntArray
+from estimator.timing.features import FEATURE_NAMES, FLOOR_S, KernelFeatures
+from estimator.timing.response import HIT_STEEPNESS, SMOOTH_MAX
+
+CLASS_NAMES: Final = tuple(c.value for c in CLASS_INDEX)
+_CLASS_COUNT = len(CLASS_NAMES)
+_FEATURE_COUNT = len(FEATURE_NAMES)
+_OFFSET_WIDTH = 4 + _CLASS_COUNT
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """Records as one long table.
+
+    Attributes
+    ----------
+    record_index : array [row]
+        Which record a kernel row belongs to.
+    log_measured : array [record]
+    contexts : tuple of str
+        Names of the columns of `membership`, array [record, context] of 0/1.
+    """
+
+    features: KernelFeatures
+    record_index: IntArray
+    log_measured: FloatArray
+    contexts: tuple[str, ...]
+    membership: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Priors:
+    """Prior standard deviations of the log parameters, and the size of the network (0: none)."""
+
+    efficiency: float = 1.0
+    half_extent: float = 1.0
+    weight_cost: float = 1.5
+    overhead: float = 1.0
+    scalar: float = 0.5
+    context_rate: float = 0.3
+    context_class: float = 0.1
+    network_weight: float = 1.0
+    hidden: int = 24
+    limit: float = 1.0
+    noise: float = 0.05
+    launch_s: float = 5e-6
+    fixed_s: float = 1e-6
+    weight_cost_prior: float = 0.05
+
+
+class Blocks:
+    """Names, shapes, prior means and deviations of the parameter blocks in one flat vector."""
+
+    def __init__(self, context_count: int, priors: Priors) -> None:
+        h = priors.hidden
+        shapes: dict[str, tuple[tuple[int, ...], float, float]] = {
+            "compute_efficiency": ((_CLASS_COUNT,), np.log(0.6), priors.efficiency),
+            "memory_efficiency": ((_CLASS_COUNT,), np.log(0.8), priors.efficiency),
+            "k_half": ((_CLASS_COUNT,), np.log(16.0), priors.half_extent),
+            "n_half": ((_CLASS_COUNT,), np.log(16.0), priors.half_extent),
+            "weight_cost": ((_CLASS_COUNT,), np.log(priors.weight_cost_prior), priors.weight_cost),
+            "launch": ((1,), np.log(priors.launch_s), priors.overhead),
+            "fixed": ((1,), np.log(priors.fixed_s), priors.overhead),
+            "shape": ((3,), 0.0, priors.scalar),
+            "context": ((context_count, _OFFSET_WIDTH), 0.0, priors.context_rate),
+        }
+        if h:
+            shapes |= {
+                "hidden": ((_FEATURE_COUNT, h), 0.0, priors.network_weight),
+                "hidden_by_class": ((_CLASS_COUNT, h), 0.0, priors.network_weight),
+                "second": ((h, h), 0.0, priors.network_weight),
+                "second_bias": ((h,), 0.0, priors.network_weight),
+                "output": ((h,), 0.0, priors.network_weight),
+                "output_bias": ((1,), 0.0, priors.network_weight),
+            }
+        self.slices: dict[str, tuple[slice, tuple[int, ...]]] = {}
+        means, sigmas, start = [], [], 0
+        for name, (shape, mean, sigma) in shapes.items():
+            size = int(np.prod(shape))
+            self.slices[name] = (slice(start, start + size), shape)
+            means.append(np.full(size, mean))
+            block_sigma = np.full(shape, sigma)
+            if name == "context":
+                block_sigma[:, 4:] = priors.context_class
+            sigmas.append(block_sigma.ravel())
+            start += size
+        self.prior_mean = np.concatenate(means)
+        self.prior_sigma = np.concatenate(sigmas)
+
+    def view(self, vector: FloatArray) -> Mapping[str, FloatArray]:
+        """Named, shaped views into a flat vector."""
+        return {name: vector[s].reshape(shape) for name, (s, shape) in self.slices.items()}
+
+    def start(self, priors: Priors) -> FloatArray:
+        """Prior means, with small deterministic network weights to break symmetry."""
+        vector = self.prior_mean.copy()
+        views = self.view(vector)
+        if priors.hidden:
+            generator = np.random.default_rng(0)
+            for name in ("hidden", "hidden_by_class", "second"):
+                fan_in = views[name].shape[0] if name != "hidden_by_class" else _FEATURE_COUNT
+                views[name][...] = generator.normal(0.0, 1.0 / np.sqrt(fan_in), views[name].shape)
+            views["output"][...] = generator.normal(0.0, 0.01, views["output"].shape)
+        return vector
+
+
+def _softplus(x: FloatArray) -> FloatArray:
+    return np.logaddexp(0.0, x)
+
+
+def _sigmoid(x: FloatArray) -> FloatArray:
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+class Objective:
+    """Callable ``(loss, gradient)`` over the flat parameter vector."""
+
+    def __init__(
+        self,
+        observations: Observations,
+        priors: Priors,
+        standard: tuple[FloatArray, FloatArray] | None = None,
+        prior_share: float = 1.0,
+    ) -> None:
+        self.observations = observations
+        self.priors = priors
+        self.prior_share = prior_share
+        self.blocks = Blocks(len(observations.contexts), priors)
+        f = observations.features
+        self.feature_mean, self.feature_scale = standard or (f.matrix.mean(axis=0), f.matrix.std(axis=0) + 1e-6)
+        self._standard = ((f.matrix - self.feature_mean) / self.feature_scale).astype(np.float32)
+        self._log_compute = np.log(f.times.compute_s + FLOOR_S)
+        self._log_memory = np.log(f.times.memory_s + FLOOR_S)
+        self._hit = 1.0 / (1.0 + np.exp2(-HIT_STEEPNESS / np.log(2.0) * f.cache_ratio_log2))
+        self._log_wave = np.log(f.wave_fill) * f.is_product
+        self._class_one_hot = np.eye(_CLASS_COUNT, dtype=np.float32)[f.class_index]
+        self._log_count = np.log(f.count)
+
+    def __call__(self, vector: FloatArray) -> tuple[float, FloatArray]:
+        log_predicted, backward = self.forward(vector)
+        residual = log_predicted - self.observations.log_measured
+        delta = self.priors.noise
+        inside = np.abs(residual) <= delta
+        loss = float(np.where(inside, residual**2 / (2 * delta), np.abs(residual) - delta / 2).sum())
+        gradient = backward(np.where(inside, residual / delta, np.sign(residual)))
+        z = (vector - self.blocks.prior_mean) / self.blocks.prior_sigma
+        # a residual of one noise unit weighs as much as one prior deviation
+        scale = delta * self.prior_share
+        return loss + scale * 0.5 * float(z @ z), gradient + scale * z / self.blocks.prior_sigma
+
+    def forward(self, vector: FloatArray):  # type: ignore[no-untyped-def]  # (log predicted, backward closure)
+        """Predict every record's log latency; also return the function from d loss/d log predicted to the gradient."""
+        p = self.blocks.view(vector)
+        o, f = self.observations, self.observations.features
+        c, r = f.class_index, o.record_index
+        offset = o.membership @ p["context"]
+        k_half, n_half = np.exp(p["k_half"][c]), np.exp(p["n_half"][c])
+        cache_gain, unaligned, wave = _softplus(p["shape"])
+        saturation = f.is_product * (np.log(f.k / (f.k + k_half)) + np.log(f.n / (f.n + n_half)))
+        saturation += wave * self._log_wave - unaligned * f.unaligned
+        log_c = self._log_compute - p["compute_efficiency"][c] - offset[r, 0] - saturation
+        cache = 1.0 + cache_gain * self._hit
+        log_m = self._log_memory - p["memory_efficiency"][c] - offset[r, 1] - np.log(cache)
+        log_smooth = np.logaddexp(SMOOTH_MAX * log_c, SMOOTH_MAX * log_m)
+        share_c = np.exp(SMOOTH_MAX * log_c - log_smooth)
+        log_body = log_smooth / SMOOTH_MAX + offset[r, 4 + c]
+        hidden = second = bounded = None
+        if self.priors.hidden:
+            hidden = np.tanh(self._standard @ p["hidden"].astype(np.float32) + p["hidden_by_class"].astype(np.float32)[c])
+            second = np.tanh(hidden @ p["second"].astype(np.float32) + p["second_bias"].astype(np.float32))
+            bounded = np.tanh(second.astype(np.float64) @ p["output"] + p["output_bias"][0])
+            log_body = log_body + self.priors.limit * bounded
+        body = np.exp(log_body + self._log_count)
+        passes = f.weight_s * np.exp(p["weight_cost"][c] - offset[r, 1]) * f.count
+        launch = f.launches * np.exp(p["launch"][0] + offset[r, 2]) * f.count
+        record_count = len(o.log_measured)
+        fixed = np.exp(p["fixed"][0] + offset[:, 3])
+        total = np.bincount(r, weights=body + passes + launch, minlength=record_count) + fixed
+
+        def backward(d_log: FloatArray) -> FloatArray:
+            gradient = np.zeros_like(vector)
+            g = self.blocks.view(gradient)
+            d_total = d_log / total
+            d_row = d_total[r]
+            d_body, d_passes, d_launch = d_row * body, d_row * passes, d_row * launch
+            d_c, d_m = d_body * share_c, d_body * (1.0 - share_c)
+
+            def by_class(values: FloatArray) -> FloatArray:
+                return np.bincount(c, weights=values, minlength=_CLASS_COUNT)
+
+            g["compute_efficiency"][...] = -by_class(d_c)
+            g["memory_efficiency"][...] = -by_class(d_m)
+            g["k_half"][...] = by_class(d_c * f.is_product * k_half / (f.k + k_half))
+            g["n_half"][...] = by_class(d_c * f.is_product * n_half / (f.n + n_half))
+            g["weight_cost"][...] = by_class(d_passes)
+            g["launch"][0] = d_launch.sum()
+            g["fixed"][0] = float((d_total * fixed).sum())
+            slope = _sigmoid(p["shape"])
+            g["shape"][0] = -float((d_m * self._hit / cache).sum()) * slope[0]
+            g["shape"][1] = float((d_c * f.unaligned).sum()) * slope[1]
+            g["shape"][2] = -float((d_c * self._log_wave).sum()) * slope[2]
+            d_offset = np.zeros((record_count, _OFFSET_WIDTH))
+            d_offset[:, 0] = -np.bincount(r, weights=d_c, minlength=record_count)
+            d_offset[:, 1] = -np.bincount(r, weights=d_m + d_passes, minlength=record_count)
+            d_offset[:, 2] = np.bincount(r, weights=d_launch, minlength=record_count)
+            d_offset[:, 3] = d_total * fixed
+            flat = np.bincount(r * _CLASS_COUNT + c, weights=d_body, minlength=record_count * _CLASS_COUNT)
+            d_offset[:, 4:] = flat.reshape(record_count, _CLASS_COUNT)
+            g["context"][...] = o.membership.T @ d_offset
+            if self.priors.hidden:
+                d_out = d_body * self.priors.limit * (1.0 - bounded**2)
+                g["output"][...] = second.T.astype(np.float64) @ d_out
+                g["output_bias"][0] = d_out.sum()
+                d_second = (d_out[:, None] * p["output"]).astype(np.float32) * (1.0 - second**2)
+                g["second"][...] = hidden.T @ d_second
+                g["second_bias"][...] = d_second.sum(axis=0)
+                d_hidden = (d_second @ p["second"].astype(np.float32).T) * (1.0 - hidden**2)
+                g["hidden"][...] = self._standard.T @ d_hidden
+                g["hidden_by_class"][...] = self._class_one_hot.T @ d_hidden
+            return gradient
+
+        return np.log(total), backward
+
+    def response(self, vector: FloatArray, name: str) -> Response:
+        """The fitted parameters as a `Response`."""
+        p = self.blocks.view(vector)
+        cache_gain, unaligned, wave = (float(v) for v in _softplus(p["shape"]))
+        network = None
+        if self.priors.hidden:
+            network = Network(
+                self.feature_mean, self.feature_scale, p["hidden"].copy(), p["hidden_by_class"].copy(),
+                p["second"].copy(), p["second_bias"].copy(), p["output"].copy(), float(p["output_bias"][0]),
+                self.priors.limit,
+            )  # fmt: skip
+        return Response(
+            name=name,
+            class_names=CLASS_NAMES,
+            feature_names=FEATURE_NAMES,
+            log_compute_efficiency=p["compute_efficiency"].copy(),
+            log_memory_efficiency=p["memory_efficiency"].copy(),
+            log_k_half=p["k_half"].copy(),
+            log_n_half=p["n_half"].copy(),
+            log_weight_cost=p["weight_cost"].copy(),
+            log_launch_s=float(p["launch"][0]),
+            log_fixed_s=float(p["fixed"][0]),
+            cache_gain=cache_gain,
+            unaligned_cost=unaligned,
+            wave_exponent=wave,
+            network=network,
+            contexts={
+                context: ContextOffset.from_vector(p["context"][i]) for i, context in enumerate(self.observations.contexts)
+            },
+            records=len(self.observations.log_measured),
+        )
+
+
+def concatenate_features(parts: Sequence[KernelFeatures]) -> KernelFeatures:
+    """Stack the features of many models."""
+    from dataclasses import fields
+
+    from estimator.timing.roofline import RooflineTimes
+
+    columns = {}
+    for field in fields(KernelFeatures):
+        if field.name == "times":
+            columns["times"] = RooflineTimes(
+                np.concatenate([p.times.compute_s for p in parts]), np.concatenate([p.times.memory_s for p in parts])
+            )
+        else:
+            columns[field.name] = np.concatenate([getattr(p, field.name) for p in parts])
+    return KernelFeatures(**columns)

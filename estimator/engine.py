@@ -1,0 +1,271 @@
+"""The composition root: Graph × Device → Estimate. Reads like a table of contents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from estimator.catalogue.calibration import Calibration
+from estimator.catalogue.calibration_file import find_calibration, load_calibration, load_response, response_names
+from estimator.catalogue.device import Device, Unit, UnitKind
+from estimator.costs.registry import GraphCost, graph_cost
+from estimator.dtypes import Precision
+from estimator.errors import BadOptionError, UnknownRuntimeError, UnsupportedCombinationError, UnsupportedOpError
+from estimator.ir.graph import Graph
+from estimator.lowering.fuse import Target, lower
+from estimator.lowering.kernel import Kernel, KernelGraph, KernelTable
+from estimator.lowering.precision import apply_precision
+from estimator.lowering.runtimes import runtime_rules
+from estimator.memory.peak import MemoryPlan, plan_memory
+from estimator.result import (
+    Bound,
+    BoundShare,
+    Estimate,
+    Interval,
+    KernelEstimate,
+    MemoryEstimate,
+    Provenance,
+    ProvenanceKind,
+)
+from estimator.timing.coefficients import Coefficients, choose_coefficients
+from estimator.timing.features import KernelFeatures, kernel_features
+from estimator.timing.response import KernelTimes, kernel_times
+from estimator.timing.roofline import Ceilings, ceilings_of
+
+LAYOUTS = ("nchw", "nhwc")
+SOURCES = ("calibrated", "family", "datasheet")
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateOptions:
+    """How to run and what to rely on.
+
+    Attributes
+    ----------
+    runtime, precision, layout : None takes the unit's default (and nchw).
+    strict : bool
+        Fail on operators without a cost rule.
+    source : {"calibrated", "family", "datasheet"} or None
+        Best provenance allowed; None allows all.
+    calibrations : tuple of Path
+        The user's own calibration files; the first that fits wins over the catalogue's.
+    """
+
+    runtime: str | None = None
+    precision: Precision | None = None
+    layout: str | None = None
+    strict: bool = False
+    source: str | None = None
+    calibrations: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedTarget:
+    """Options with every default filled in and checked against the device."""
+
+    runtime: str
+    precision: Precision
+    layout: str
+    source: str
+
+
+def estimate(graph: Graph, device: Device, unit: Unit, options: EstimateOptions | None = None) -> Estimate:
+    """Estimate latency and memory of one forward pass.
+
+    Parameters
+    ----------
+    graph : Graph
+        As imported, in its own dtypes.
+
+    Returns
+    -------
+    Estimate
+        Base SI, with per-kernel times, interval, provenance and warnings.
+
+    Raises
+    ------
+    UnknownRuntimeError, UnsupportedCombinationError, BadOptionError
+        The options do not fit the device.
+    UnsupportedOpError
+        `options.strict` and an operator without a rule.
+    MissingCeilingError
+        The device lists no rate for this precision.
+    """
+    options = options or EstimateOptions()
+    target = resolve_target(device, unit, options)
+    cost = graph_cost(graph)
+    if options.strict and cost.unsupported:
+        raise UnsupportedOpError(cost.unsupported)
+    lowered = lower_for(graph, unit, target)
+    ceilings = ceilings_of(unit, target.precision)
+    coefficients = coefficients_for(device, unit, target, options.calibrations)
+    features = kernel_features(KernelTable.from_kernels(lowered.kernels), ceilings)
+    times = kernel_times(coefficients.response, features, coefficients.offset)
+    plan = _memory(graph, lowered, unit, target)
+    return _assemble(graph, device, unit, target, cost, lowered, ceilings, coefficients, features, times, plan)
+
+
+def resolve_target(device: Device, unit: Unit, options: EstimateOptions) -> ResolvedTarget:
+    """Fill in defaults and check that device, runtime and precision go together."""
+    supported = {r.name: r for r in unit.runtimes}
+    name = options.runtime or unit.default_runtime.name
+    runtime_rules(name)
+    if name not in supported:
+        raise UnsupportedCombinationError(
+            f"runtime {name!r} does not exist on {device.id}/{unit.name}", expected=", ".join(supported)
+        )
+    precisions = supported[name].precisions
+    precision = options.precision or precisions[0]
+    if precision not in precisions:
+        raise UnsupportedCombinationError(
+            f"precision {precision.value!r} does not exist on {device.id}/{unit.name} with {name}",
+            expected=", ".join(p.value for p in precisions),
+        )
+    layout = options.layout or "nchw"
+    if layout not in LAYOUTS:
+        raise BadOptionError(f"unknown layout {layout!r} (--layout)", expected=" or ".join(LAYOUTS))
+    source = options.source or "calibrated"
+    if source not in SOURCES:
+        raise BadOptionError(f"unknown source {source!r} (--from)", expected=", ".join(SOURCES))
+    return ResolvedTarget(name, precision, layout, source)
+
+
+def lower_for(graph: Graph, unit: Unit, target: ResolvedTarget) -> KernelGraph:
+    """Give the graph the precision's dtypes and the runtime's kernels."""
+    typed = apply_precision(graph, target.precision)
+    return lower(typed, runtime_rules(target.runtime), Target(unit.kind, target.precision, target.layout))
+
+
+def coefficients_for(
+    device: Device, unit: Unit, target: ResolvedTarget, own: Sequence[Path] = ()
+) -> Coefficients:
+    """Choose coefficients: the user's files, then the catalogue's, then the shared response."""
+    try:
+        return choose_coefficients(
+            device, unit, target.runtime, target.precision, target.layout,
+            responses=load_response,
+            available=response_names(),
+            calibration=_calibration(device, unit, target, own),
+            limit=target.source,
+        )  # fmt: skip
+    except LookupError as error:
+        raise UnknownRuntimeError(target.runtime, tuple(r.name for r in unit.runtimes)) from error
+
+
+def _calibration(device: Device, unit: Unit, target: ResolvedTarget, own: Sequence[Path]) -> Calibration | None:
+    for path in own:
+        calibration = load_calibration(path)
+        if (calibration.device, calibration.unit, calibration.runtime) == (device.id, unit.name, target.runtime):
+            return calibration
+    return find_calibration(device.id, unit.name, target.runtime, target.layout)
+
+
+def _memory(graph: Graph, lowered: KernelGraph, unit: Unit, target: ResolvedTarget) -> MemoryPlan:
+    typed = apply_precision(graph, target.precision)
+    fused = [kernel.ops for kernel in lowered.kernels]
+    return plan_memory(typed, fused=fused, runtime=target.runtime, unit_kind=unit.kind, layout=target.layout)
+
+
+def _assemble(
+    graph: Graph, device: Device, unit: Unit, target: ResolvedTarget, cost: GraphCost, lowered: KernelGraph,
+    ceilings: Ceilings, coefficients: Coefficients, features: KernelFeatures, times: KernelTimes, plan: MemoryPlan,
+) -> Estimate:  # fmt: skip
+    kernel_s = times.kernel_s
+    latency_s = float(kernel_s.sum() + times.fixed_s)
+    spread = coefficients.spread
+    interval = Interval(
+        latency_s * float(np.exp(min(spread.log_p10, 0.0))),
+        latency_s,
+        latency_s * float(np.exp(max(spread.log_p90, 0.0))),
+    )
+    kernels = tuple(
+        _kernel_estimate(kernel, index, kernel_s, latency_s, features, times)
+        for index, kernel in enumerate(lowered.kernels)
+    )
+    memory = MemoryEstimate(plan.weights_bytes, plan.activation_bytes, plan.workspace_bytes, plan.kv_cache_bytes)
+    capacity = device.app_memory_bytes or device.memory_capacity_bytes
+    return Estimate(
+        model=graph.name,
+        device=device.id,
+        device_name=device.display_name,
+        unit=unit.name,
+        runtime=target.runtime,
+        precision=target.precision.value,
+        layout=target.layout,
+        batch=graph.batch,
+        latency=interval,
+        naive_latency_s=cost.total.flops / ceilings.rated_flops_per_s,
+        roofline_latency_s=float(features.times.roofline_s.sum()),
+        macs=cost.total.macs,
+        flops=cost.total.flops,
+        params=graph.params,
+        bytes_moved=sum(kernel.bytes_moved for kernel in lowered.kernels),
+        memory=memory,
+        memory_capacity_bytes=capacity,
+        bound_share=_bound_share(times, latency_s),
+        coverage=cost.coverage,
+        unsupported_ops=cost.unsupported,
+        provenance=Provenance(
+            ProvenanceKind(coefficients.kind),
+            coefficients.records,
+            spread.median_ape if spread.records else None,
+            coefficients.calibration,
+        ),
+        kernels=kernels,
+        peak_flops_per_s=ceilings.rated_flops_per_s,
+        peak_bandwidth_bytes_per_s=ceilings.bandwidth_bytes_per_s,
+        warnings=_warnings(graph, cost, memory, capacity, coefficients),
+        assumptions=unit.assumptions,
+    )
+
+
+def _kernel_estimate(
+    kernel: Kernel, index: int, kernel_s: np.ndarray, latency_s: float, features: KernelFeatures, times: KernelTimes
+) -> KernelEstimate:
+    time_s = float(kernel_s[index])
+    roofline_s = float(features.times.roofline_s[index])
+    if times.overhead_s[index] > times.body_s[index]:
+        bound = Bound.OVERHEAD
+    else:
+        bound = Bound.COMPUTE if times.compute_s[index] >= times.memory_s[index] else Bound.MEMORY
+    return KernelEstimate(
+        name=kernel.name,
+        ops=kernel.ops,
+        kernel_class=kernel.kernel_class.value,
+        time_s=time_s,
+        share=time_s / latency_s if latency_s else 0.0,
+        bound=bound,
+        flops=kernel.flops,
+        bytes_moved=kernel.bytes_moved,
+        intensity_flops_per_byte=kernel.flops / kernel.bytes_moved if kernel.bytes_moved else None,
+        utilisation=roofline_s / time_s if time_s else 0.0,
+        scope=kernel.scope,
+    )
+
+
+def _bound_share(times: KernelTimes, latency_s: float) -> BoundShare:
+    """Split latency by what bounds it; the fixed cost per inference is overhead."""
+    if latency_s <= 0:
+        return BoundShare(0.0, 0.0, 1.0)
+    compute_bound = times.compute_s >= times.memory_s
+    compute = float(times.body_s[compute_bound].sum()) / latency_s
+    memory = float(times.body_s[~compute_bound].sum()) / latency_s
+    return BoundShare(compute, memory, max(0.0, 1.0 - compute - memory))
+
+
+def _warnings(
+    graph: Graph, cost: GraphCost, memory: MemoryEstimate, capacity: int | None, coefficients: Coefficients
+) -> tuple[str, ...]:
+    warnings = list(graph.notes)
+    if cost.unsupported:
+        warnings.append(
+            f"no cost rule for {', '.join(cost.unsupported[:6])}: their time is missing; --strict makes this an error"
+        )
+    if capacity is not None and memory.peak_bytes > capacity:
+        warnings.append("peak memory exceeds the device's memory: a smaller --batch or --precision would fit")
+    if coefficients.note:
+        warnings.append(coefficients.note)
+    return tuple(warnings)

@@ -1,0 +1,103 @@
+"""Which fitted coefficients an estimate uses, and what that makes it: calibrated, family or datasheet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from estimator.catalogue.calibration import Calibration, ContextOffset, Response, Spread
+from estimator.catalogue.device import Device, Unit, UnitKind
+from estimator.dtypes import Precision
+from estimator.timing.response import combined_offset
+
+RANKS: Final = {"datasheet": 0, "family": 1, "calibrated": 2}
+
+DATASHEET_SPREAD: Final = Spread(log_p10=-0.45, log_p90=0.45, median_ape=0.25, records=0)
+"""Assumed where a response has no held-out spread of that provenance: a factor of 1.57 either way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """A response and the offsets that apply, with what they rest on."""
+
+    response: Response
+    offset: ContextOffset
+    kind: str
+    spread: Spread
+    records: int
+    calibration: str
+    note: str = ""
+
+
+def response_candidates(unit: Unit, runtime: str, layout: str) -> tuple[tuple[str, bool], ...]:
+    """Shared responses to try in order, each with whether it was fitted for this runtime.
+
+    A runtime without records borrows from the nearest one that compiles or dispatches alike.
+    """
+    kind = unit.kind
+    if kind is UnitKind.NPU:
+        return (("npu", unit.architecture.startswith("hexagon")),)
+    if kind is UnitKind.CPU:
+        mobile = unit.vector_bits is not None and unit.vector_bits <= 128
+        if mobile:
+            return (("cpu-mobile", runtime in ("onnxruntime", "tflite")),)
+        return (("cpu-torch-compile", runtime == "torch-compile"),)
+    if unit.ceiling("fp16", engine="tensor") is None and runtime in ("tflite", "qnn", "qnn_dlc", "coreml"):
+        return (("gpu-mobile", True), ("gpu-torch-compile", False))
+    if runtime == "torch-eager":
+        return ((f"gpu-torch-eager-{layout}", True),)
+    return (("gpu-torch-compile", runtime == "torch-compile"),)
+
+
+def choose_coefficients(
+    device: Device,
+    unit: Unit,
+    runtime: str,
+    precision: Precision,
+    layout: str,
+    *,
+    responses: Callable[[str], Response],
+    available: Sequence[str],
+    calibration: Calibration | None,
+    limit: str = "calibrated",
+) -> Coefficients:
+    """Pick the best coefficients no better than `limit`.
+
+    Parameters
+    ----------
+    responses, available
+        Loader and names of the shared responses.
+    calibration : Calibration or None
+        The device's own, if there is one.
+    limit : {"calibrated", "family", "datasheet"}
+        ``family`` ignores the device's own records, ``datasheet`` all fits of its runtime.
+    """
+    if calibration is not None and RANKS[limit] >= RANKS["calibrated"] and _covers(calibration, precision):
+        response = responses(calibration.response)
+        offset = combined_offset(
+            (*_shared_offsets(response, runtime, precision), calibration.offset), len(response.class_names)
+        )
+        return Coefficients(
+            response, offset, "calibrated", calibration.spread, calibration.sample_count,
+            f"{calibration.device}/{calibration.unit}/{calibration.runtime}",
+        )  # fmt: skip
+    name, exact = next((c for c in response_candidates(unit, runtime, layout) if c[0] in available), ("", False))
+    if not name:
+        raise LookupError(f"no response for {unit.kind.value} {runtime}")
+    response = responses(name)
+    kind = "family" if exact and RANKS[limit] >= RANKS["family"] else "datasheet"
+    offset = combined_offset(_shared_offsets(response, runtime, precision), len(response.class_names))
+    spread = response.spreads.get(kind, DATASHEET_SPREAD)
+    records = response.records if kind == "family" else 0
+    note = "" if exact else f"no records of {runtime} on this kind of unit: coefficients of {name} are used"
+    return Coefficients(response, offset, kind, spread, records, name, note)
+
+
+def _covers(calibration: Calibration, precision: Precision) -> bool:
+    return not calibration.precisions or precision.value in calibration.precisions
+
+
+def _shared_offsets(response: Response, runtime: str, precision: Precision) -> tuple[ContextOffset, ...]:
+    names = (f"runtime:{runtime}", f"precision:{precision.value}", f"runtime:{runtime}:{precision.value}")
+    return tuple(response.contexts[name] for name in names if name in response.contexts)

@@ -1,0 +1,103 @@
+"""Kernel times from rooflines and a fitted response: one vectorised formula for one model or ten thousand.
+
+For a kernel of class c in context x (device + runtime + precision offsets add up):
+
+    log t_compute = log(compute roofline) − log e_c[c] − x.compute − log s_k·s_n·u·w
+    log t_memory  = log(memory roofline)  − log e_m[c] − x.memory  − log(1 + g·hit)
+    t_body        = (t_compute³ + t_memory³)^(1/3) · exp(network + x.classes[c])
+    t             = t_body + weight passes + launches · launch overhead
+
+with s_k = k/(k + k_half), s_n alike, u the cost of unaligned extents, w the filled share of the last wave and
+hit = σ(4·log₂(cache ÷ bytes)). The latency of an inference adds its fixed cost.
+Source: docs/model/time.md; the smooth maximum's exponent 3 and every term's gain: docs/adr/0004-time-model.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from estimator.catalogue.calibration import ContextOffset, FloatArray, Network, Response
+from estimator.timing.features import FLOOR_S, KernelFeatures
+
+SMOOTH_MAX: Final = 3.0
+"""Exponent of the smooth maximum of compute and memory time."""
+HIT_STEEPNESS: Final = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTimes:
+    """Seconds per table row (one kernel, not times its count): arrays [kernel]."""
+
+    compute_s: FloatArray
+    memory_s: FloatArray
+    body_s: FloatArray
+    overhead_s: FloatArray
+    fixed_s: float
+
+    @property
+    def kernel_s(self) -> FloatArray:
+        """Body plus launch overhead."""
+        return self.body_s + self.overhead_s
+
+
+def combined_offset(offsets: tuple[ContextOffset, ...], class_count: int) -> ContextOffset:
+    """Sum of the offsets of all contexts that apply; zero without any."""
+    total = np.zeros(4 + class_count)
+    for offset in offsets:
+        total = total + offset.vector()
+    return ContextOffset.from_vector(total)
+
+
+def network_log_factor(network: Network, features: KernelFeatures) -> FloatArray:
+    """Bounded log time factor of every kernel."""
+    standard = (features.matrix - network.feature_mean) / network.feature_scale
+    hidden = np.tanh(standard @ network.hidden + network.hidden_by_class[features.class_index])
+    second = np.tanh(hidden @ network.second + network.second_bias)
+    return network.limit * np.tanh(second @ network.output + network.output_bias)
+
+
+def saturation_log(response: Response, features: KernelFeatures) -> FloatArray:
+    """log of s_k · s_n · u · w for products; 0 for other kernels."""
+    c = features.class_index
+    log_saturation = (
+        np.log(features.k / (features.k + np.exp(response.log_k_half[c])))
+        + np.log(features.n / (features.n + np.exp(response.log_n_half[c])))
+        + response.wave_exponent * np.log(features.wave_fill)
+    )
+    return features.is_product * log_saturation - response.unaligned_cost * features.unaligned
+
+
+def cache_hit(features: KernelFeatures) -> FloatArray:
+    """Share of a kernel's traffic that the last cache level serves, by size alone."""
+    return 1.0 / (1.0 + np.exp2(-HIT_STEEPNESS / np.log(2.0) * features.cache_ratio_log2))
+
+
+def kernel_times(response: Response, features: KernelFeatures, offset: ContextOffset) -> KernelTimes:
+    """Time every kernel; see the module docstring for the formula."""
+    c = features.class_index
+    log_compute = (
+        np.log(features.times.compute_s + FLOOR_S)
+        - response.log_compute_efficiency[c]
+        - offset.compute
+        - saturation_log(response, features)
+    )
+    log_memory = (
+        np.log(features.times.memory_s + FLOOR_S)
+        - response.log_memory_efficiency[c]
+        - offset.memory
+        - np.log1p(response.cache_gain * cache_hit(features))
+    )
+    log_body = np.logaddexp(SMOOTH_MAX * log_compute, SMOOTH_MAX * log_memory) / SMOOTH_MAX + offset.classes[c]
+    if response.network is not None:
+        log_body = log_body + network_log_factor(response.network, features)
+    weight_passes = features.weight_s * np.exp(response.log_weight_cost[c] - offset.memory)
+    return KernelTimes(
+        compute_s=np.exp(log_compute),
+        memory_s=np.exp(log_memory),
+        body_s=np.exp(log_body) + weight_passes,
+        overhead_s=features.launches * np.exp(response.log_launch_s + offset.overhead),
+        fixed_s=float(np.exp(response.log_fixed_s + offset.fixed)),
+    )
