@@ -8,6 +8,8 @@ Source: fvcore/nn/print_model_statistics.py, release 0.1.5.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from estimator.costs.conventions.count import Count
 from estimator.costs.layouts.rows import ancestors, owner_paths
 from estimator.ir.graph import Graph
@@ -21,11 +23,11 @@ Cells = dict[str, str]
 def table(count: Count, graph: Graph) -> str:
     """Render the table in the ``pipe`` style of Markdown."""
     statistics = _formatted(_without_zeros(_gathered(count, graph)), graph)
+    children = _children_of(statistics)
     rows: list[tuple[str, str, str]] = []
-    root, cells = _fast_forward("", statistics)
+    root, cells = _fast_forward("", statistics, children)
     rows.append((root or "model", cells.get(_PARAMS, ""), cells.get(_FLOPS, "")))
-    root_prefix = f"{root}." if root else ""
-    _fill(rows, statistics, 1, root_prefix, root_prefix)
+    _fill(rows, statistics, children, 1, root, f"{root}." if root else "")
     header = ("module", _PARAMS, _FLOPS)
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(3)]
     # tabulate pads header cells by two more than the cells need
@@ -59,19 +61,23 @@ def _gathered(count: Count, graph: Graph) -> dict[str, dict[str, int]]:
     return statistics
 
 
-def _children(name: str, statistics: dict[str, dict[str, int]]) -> list[str]:
-    prefix = f"{name}." if name else ""
-    depth = prefix.count(".")
-    return [other for other in statistics if other and other.count(".") == depth and other.startswith(prefix)]
+def _children_of(names: Iterable[str]) -> Mapping[str, list[str]]:
+    """Names directly below each name, in their order."""
+    children: dict[str, list[str]] = {}
+    for name in names:
+        if name:
+            children.setdefault(name.rpartition(".")[0], []).append(name)
+    return children
 
 
 def _without_zeros(statistics: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
     """Drop names that count nothing and have nothing kept below them; children come before parents."""
     kept: dict[str, dict[str, int]] = {}
+    children = _children_of(statistics)
 
     def keep(name: str) -> None:
         has_kept_child = False
-        for child in _children(name, statistics):
+        for child in children.get(name, ()):
             keep(child)
             has_kept_child |= child in kept
         if not name or has_kept_child or any(statistics[name].values()):
@@ -105,32 +111,25 @@ def size(value: int) -> str:
     return str(value)
 
 
-def _only_child(name: str, statistics: dict[str, Cells]) -> str | None:
-    prefix = f"{name}." if name else ""
-    depth = prefix.count(".")
-    found = [other for other in statistics if other and other.count(".") == depth and other.startswith(prefix)]
-    return found[0] if len(found) == 1 else None
-
-
-def _fast_forward(name: str, statistics: dict[str, Cells]) -> tuple[str, Cells]:
-    child = _only_child(name, statistics)
-    if child is None:
+def _fast_forward(name: str, statistics: dict[str, Cells], children: Mapping[str, list[str]]) -> tuple[str, Cells]:
+    """Go down a chain of only children that say the same, and draw them as one row."""
+    below = children.get(name, [])
+    if len(below) != 1:
         return name, statistics[name]
-    above, below = statistics[name], statistics[child]
-    if above.keys() != below.keys() or any(above[k] != below[k] and above[k] and below[k] for k in above):
+    above, only = statistics[name], statistics[below[0]]
+    if above.keys() != only.keys() or any(above[k] != only[k] and above[k] and only[k] for k in above):
         return name, above
-    statistics[child] = {key: above[key] or below[key] for key in above}
-    return _fast_forward(child, statistics)
+    statistics[below[0]] = {key: above[key] or only[key] for key in above}
+    return _fast_forward(below[0], statistics, children)
 
 
 def _fill(
-    rows: list[tuple[str, str, str]], statistics: dict[str, Cells], level: int, prefix: str, root_prefix: str
-) -> None:
+    rows: list[tuple[str, str, str]], statistics: dict[str, Cells], children: Mapping[str, list[str]],
+    level: int, parent: str, root_prefix: str,
+) -> None:  # fmt: skip
     if level > _MAX_DEPTH:
         return
-    depth = prefix.count(".")
-    for name in list(statistics):
-        if name and name.count(".") == depth and name.startswith(prefix):
-            drawn, cells = _fast_forward(name, statistics)
-            rows.append((drawn.removeprefix(root_prefix), cells.get(_PARAMS, ""), cells.get(_FLOPS, "")))
-            _fill(rows, statistics, level + 1, f"{drawn}.", root_prefix)
+    for name in children.get(parent, ()):
+        drawn, cells = _fast_forward(name, statistics, children)
+        rows.append((drawn.removeprefix(root_prefix), cells.get(_PARAMS, ""), cells.get(_FLOPS, "")))
+        _fill(rows, statistics, children, level + 1, drawn, root_prefix)

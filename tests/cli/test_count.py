@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from estimator.cli.count import count
+from estimator.errors import BadOptionError, UnknownConventionError, UnsupportedOpError
+from tests.cli.models import conv_relu_file, unknown_op_file
+
+MACS = 8 * 16 * 16 * 27
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(count, list(arguments), catch_exceptions=True)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    return str(conv_relu_file(tmp_path / "m.onnx"))
+
+
+def test_json_has_the_contract_s_fields(model: str) -> None:
+    document = json.loads(run(model, "--format", "json").stdout)
+    assert {"convention", "total", "macs", "flops", "params", "layers", "unsupported"} <= document.keys()
+    assert document["macs"] == MACS
+    assert document["total"] == document["flops"] == 2 * MACS + 8 * 16 * 16
+    assert document["params"] == 8 * 27
+    assert sum(layer["value"] for layer in document["layers"]) == document["total"]
+
+
+@pytest.mark.parametrize(("convention", "total"), [("fvcore", MACS), ("thop", MACS), ("torch", 2 * MACS)])
+def test_a_convention_gives_its_tool_s_number(model: str, convention: str, total: int) -> None:
+    document = json.loads(run(model, "--convention", convention, "--format", "json").stdout)
+    assert (document["convention"], document["total"]) == (convention, total)
+
+
+def test_results_go_to_stdout_and_notes_to_stderr(model: str) -> None:
+    result = run(model, "--convention", "thop")
+    assert result.stdout.startswith("macs, params = (")
+    assert "no modules" in result.stderr
+
+
+def test_csv_and_markdown_hold_the_same_rows(model: str) -> None:
+    rows = list(csv.DictReader(io.StringIO(run(model, "--format", "csv").stdout)))
+    markdown = run(model, "--format", "markdown").stdout
+    assert [row["macs"] for row in rows] == [str(MACS), "0"]
+    assert all(row["name"] in markdown for row in rows)
+
+
+def test_an_explanation_closes_to_zero(model: str) -> None:
+    document = json.loads(run(model, "--explain", "thop,deepspeed", "--format", "json").stdout)
+    assert document["remainder"] == 0
+    difference = sum(row["difference"] for row in document["rows"])
+    assert document["first"]["total"] + difference == document["second"]["total"]
+    assert "remainder" in run(model, "--explain", "thop,deepspeed").stdout
+
+
+def test_a_training_step_counts_more_than_a_forward_pass(model: str) -> None:
+    step = json.loads(run(model, "--mode", "train", "--format", "json").stdout)
+    assert step["macs"] == 2 * MACS  # forward, and the weight gradient
+
+
+def test_an_operator_without_a_rule_is_listed_and_strict_refuses_it(tmp_path: Path) -> None:
+    path = str(unknown_op_file(tmp_path / "m.onnx"))
+    result = run(path, "--format", "json")
+    assert json.loads(result.stdout)["unsupported"]
+    assert isinstance(run(path, "--strict").exception, UnsupportedOpError)
+
+
+def test_a_mistyped_convention_fails_before_the_model_is_read() -> None:
+    assert isinstance(run("no-such-model", "--convention", "thopp").exception, UnknownConventionError)
+
+
+def test_explain_wants_two_names(model: str) -> None:
+    assert isinstance(run(model, "--explain", "thop").exception, BadOptionError)
