@@ -30,6 +30,9 @@ from estimator.ir.tensor import TensorRole, TensorSpec
 MAX_ELEMENTS = 2**62
 """A tensor beyond this is a typing slip or an attack, never a model."""
 MAX_RANK = 64
+MAX_RNN_LAYERS = 1024
+"""Layers are unrolled one by one."""
+RNN_CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 _LEAST_INPUTS = {
     OpKind.CONV: 2, OpKind.DEFORM_CONV: 3, OpKind.LINEAR: 2, OpKind.MATMUL: 2, OpKind.EINSUM: 1, OpKind.ATTENTION: 3,
@@ -206,8 +209,10 @@ def _rnn_problem(op: Op, inputs: Specs, outputs: Specs) -> str:
     attrs = op.attrs
     if not isinstance(attrs, RnnAttrs):
         return ""
-    if attrs.hidden_size < 1 or attrs.layers < 1 or not inputs[0].shape:
-        return "hidden size and layers must be at least 1"
+    if attrs.cell not in RNN_CELLS:
+        return f"unknown cell {attrs.cell!r}, not one of {', '.join(RNN_CELLS)}"
+    if attrs.hidden_size < 1 or not 1 <= attrs.layers <= MAX_RNN_LAYERS or not inputs[0].shape:
+        return f"hidden size must be at least 1, layers 1 to {MAX_RNN_LAYERS}"
     return ""
 
 
