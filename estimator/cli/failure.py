@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
 from typing import Final
 
 import click
 
-from estimator.errors import EstimatorError
+from estimator.errors import EstimatorError, OutputError
 from estimator.report.escaping import printable
 
+DEBUG_VARIABLE: Final = "ESTIMATOR_DEBUG"
 MAX_LINES: Final = 20
 MAX_COLUMNS: Final = 300
 
@@ -24,13 +26,26 @@ def one_screen(text: str) -> str:
     )
 
 
-def report_error(error: EstimatorError) -> None:
-    """Print a failure that the package raised on purpose."""
-    click.echo(f"error: {one_screen(str(error))}", err=True)
+def report_failure(error: Exception) -> int:
+    """Print a failure and return its exit status."""
+    match error:
+        case click.ClickException():
+            _report_usage(error)
+            return error.exit_code
+        case EstimatorError():
+            click.echo(f"error: {one_screen(str(error))}", err=True)
+            return error.exit_code
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return report_failure(
+                OutputError(f"cannot write: {error.strerror}", hint="free some space, or write elsewhere")
+            )
+        case _:
+            _report_bug(error)
+            return EstimatorError.exit_code
 
 
-def report_click_error(error: click.ClickException) -> None:
-    """Print a malformed command line in the same form."""
+def _report_usage(error: click.ClickException) -> None:
+    """Print a malformed command line in the form of our own errors."""
     message = error.format_message().rstrip(".")
     lines = [f"error: {one_screen(message[:1].lower() + message[1:])}"]
     context = getattr(error, "ctx", None)
@@ -39,7 +54,7 @@ def report_click_error(error: click.ClickException) -> None:
     click.echo("\n".join(lines), err=True)
 
 
-def report_bug(error: Exception, debug_variable: str) -> None:
+def _report_bug(error: Exception) -> None:
     """Print a failure that nobody foresaw: what and where, and how to get the traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "/estimator/" in frame.filename] or frames[-1:]
@@ -49,7 +64,7 @@ def report_bug(error: Exception, debug_variable: str) -> None:
         one_screen(
             f"error: this is a bug in estimator: {type(error).__name__}{': ' + detail if detail else ''}\n"
             f"  where         {place}\n"
-            f"  next          set {debug_variable}=1 for the traceback and report it with the command line"
+            f"  next          set {DEBUG_VARIABLE}=1 for the traceback and report it with the command line"
         ),
         err=True,
     )

@@ -17,11 +17,11 @@ from typing import Final
 
 import click
 
-from estimator.cli.failure import report_bug, report_click_error, report_error
-from estimator.errors import EstimatorError, UsageError
+from estimator.cli.failure import DEBUG_VARIABLE, report_failure
+from estimator.errors import UsageError
 
 PROGRAM: Final = "estimator-cli"
-DEBUG_VARIABLE: Final = "ESTIMATOR_DEBUG"
+COMPLETION_VARIABLE: Final = "_ESTIMATOR_CLI_COMPLETE"
 DEFAULT_VERB: Final = "estimate"
 
 
@@ -158,31 +158,30 @@ def run(args: Sequence[str]) -> int:
     if not debug:
         warnings.simplefilter("ignore")  # a framework's remarks about itself are no result of ours
     try:
-        outcome = cli.main(args=list(args), prog_name=PROGRAM, standalone_mode=False)
+        # Not `cli.main`: click would turn a closed pipe into exit 1 and put an empty line before ours on Ctrl-C.
+        with cli.make_context(PROGRAM, list(args)) as context:
+            cli.invoke(context)
         sys.stdout.flush()
-        return outcome if isinstance(outcome, int) else 0
+        return 0
+    except click.exceptions.Exit as finished:
+        return finished.exit_code
     except BrokenPipeError:
         _discard_stdout()  # the reader (`head`) has all it wanted
         return 0
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return 130
-    except click.ClickException as error:
-        report_click_error(error)
-        return error.exit_code
-    except EstimatorError as error:
-        if debug:
-            raise
-        report_error(error)
-        return error.exit_code
     except Exception as error:
-        if debug:
+        if debug and not isinstance(error, click.ClickException):
             raise
-        report_bug(error, DEBUG_VARIABLE)
-        return 1
+        if isinstance(error, OSError):
+            _discard_stdout()  # a full disk would fail again at exit
+        return report_failure(error)
 
 
 def main() -> None:
     """Run the command line of this process."""
     _prepare_streams()
+    if COMPLETION_VARIABLE in os.environ:
+        cli.main(prog_name=PROGRAM)  # a shell asks what could follow; click answers and exits
     sys.exit(run(sys.argv[1:]))

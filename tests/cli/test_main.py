@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import click
@@ -130,10 +131,17 @@ def test_a_bug_keeps_its_traceback_for_those_who_ask(verb_that, monkeypatch: pyt
         run(["probe"])
 
 
+def test_a_full_disk_is_no_bug_of_ours(verb_that, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr(cli_main, "_discard_stdout", lambda: None)  # pytest's own standard output stays
+    verb_that(failing_with(OSError(errno.ENOSPC, "No space left on device")))
+    assert run(["probe"]) == 1
+    assert capsys.readouterr().err.startswith("error: cannot write: No space left on device\n")
+
+
 def test_ctrl_c_is_no_traceback_either(verb_that, capsys: pytest.CaptureFixture[str]):
     verb_that(failing_with(KeyboardInterrupt()))
     assert run(["probe"]) == 130  # 128 + SIGINT, as shells have it
-    assert capsys.readouterr().err.strip() == "interrupted"
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_an_endless_hostile_message_is_cut_to_a_screen_and_defused(verb_that, capsys: pytest.CaptureFixture[str]):
