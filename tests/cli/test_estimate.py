@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -192,3 +193,21 @@ def test_ctrl_c_during_a_run_prints_no_traceback(model: str):
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 130
     assert done.stderr.strip() == "interrupted"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")
+@pytest.mark.parametrize(("no_colour", "coloured"), [("", True), ("1", False)])
+def test_colour_on_a_terminal_unless_it_is_declined(no_colour: str, coloured: bool, model: str):
+    import pty
+
+    reader, writer = pty.openpty()
+    command = [*PROCESS, model, "--device", "sd865"]
+    done = subprocess.run(
+        command, stdout=writer, stderr=subprocess.PIPE, check=True, timeout=60,
+        env={"TERM": "xterm", "NO_COLOR": no_colour, "PATH": ""},
+    )  # fmt: skip
+    os.close(writer)
+    shown = os.read(reader, 1 << 16)
+    os.close(reader)
+    assert (b"\x1b[" in shown) == coloured
+    assert done.returncode == 0
