@@ -160,9 +160,9 @@ def run(args: Sequence[str]) -> int:
     try:
         # Not `cli.main`: click would turn a closed pipe into exit 1 and put an empty line before ours on Ctrl-C.
         with cli.make_context(PROGRAM, list(args)) as context:
-            cli.invoke(context)
+            outcome = cli.invoke(context)  # a verb that checks something returns its exit status
         sys.stdout.flush()
-        return 0
+        return outcome if isinstance(outcome, int) else 0
     except click.exceptions.Exit as finished:
         return finished.exit_code
     except BrokenPipeError:
