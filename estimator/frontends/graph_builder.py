@@ -62,7 +62,9 @@ class GraphBuilder:
         if spec.is_weight and spec.role is not role:
             self.tensors[name] = replace(spec, role=role)
 
-    def add_derived(self, name: str, shape: Iterable[int], dtype: DType, sources: Sequence[TensorSpec]) -> None:
+    def add_derived(
+        self, name: str, shape: Iterable[int], dtype: DType, sources: Sequence[TensorSpec], quantised: bool = False
+    ) -> None:
         """Declare a weight that is made from other weights when the model is loaded.
 
         It is learned if one of its sources is.
@@ -70,7 +72,7 @@ class GraphBuilder:
         learned = [s for s in sources if s.role is TensorRole.PARAMETER]
         largest = max(sources, key=lambda s: s.numel, default=None)
         role = TensorRole.PARAMETER if learned else largest.role if largest else TensorRole.CONSTANT
-        self.add_tensor(name, shape, dtype, role, largest is not None and largest.quantised)
+        self.add_tensor(name, shape, dtype, role, quantised or (largest is not None and largest.quantised))
         self.derived_from[name] = tuple(s.name for s in learned or sources)
 
     def unique_tensor(self, stem: str) -> str:

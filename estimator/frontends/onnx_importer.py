@@ -390,7 +390,7 @@ class Node:
                 continue
             name = builder.unique_tensor(self.frame.prefix + local)
             if folded:
-                builder.add_derived(name, _checked(shape), dtype, sources)
+                builder.add_derived(name, _checked(shape), dtype, sources, quantised)
             else:
                 builder.add_tensor(name, _checked(shape), dtype, TensorRole.ACTIVATION, quantised)
             self.bind(local, name)

@@ -1,0 +1,370 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from estimator.costs.registry import graph_cost
+from estimator.dtypes import DType
+from estimator.errors import BadOptionError, MissingShapeError, ModelFileError
+from estimator.frontends.onnx_importer import RULES
+from estimator.frontends.onnx_model import load_onnx
+from estimator.ir.graph import Graph
+from estimator.ir.op import ConvAttrs, CopyAttrs, OpKind, RnnAttrs
+from estimator.ir.tensor import TensorRole
+from tests.frontends.onnx_files import integers, model, node, scalar, value, weight, write
+
+
+def graph_of(proto: onnx.ModelProto, tmp_path: Path, **options: object) -> Graph:
+    return load_onnx(write(tmp_path / "model.onnx", proto), **options)  # type: ignore[arg-type]
+
+
+def out_shape(graph: Graph) -> tuple[int, ...]:
+    return graph.tensors[graph.outputs[0]].shape
+
+
+def conv_model(*batch: int | str) -> onnx.ModelProto:
+    conv = node("Conv", "x w b", "y", pads=[1, 1, 1, 1], strides=[2, 2])
+    return model([conv], [value("x", [*batch, 3, 8, 8])], "y", [weight("w", 4, 3, 3, 3), weight("b", 4)])
+
+
+def test_a_convolution_counts_taps_times_outputs(tmp_path: Path) -> None:
+    graph = graph_of(conv_model(2), tmp_path)
+    (op,) = graph.ops
+    assert op.attrs == ConvAttrs((3, 3), (2, 2), (1, 1), (1, 1), 1)
+    assert op.inputs == ("x", "w", "b")
+    assert out_shape(graph) == (2, 4, 4, 4)
+    assert graph_cost(graph).total.macs == (2 * 4 * 4 * 4) * (3 * 3 * 3)
+    assert graph.params == 4 * 3 * 3 * 3 + 4
+
+
+def test_same_upper_puts_the_odd_pad_behind(tmp_path: Path) -> None:
+    conv = node("Conv", "x w", "y", auto_pad="SAME_UPPER", strides=[2, 2])
+    graph = graph_of(model([conv], [value("x", [1, 3, 8, 8])], "y", [weight("w", 4, 3, 3, 3)]), tmp_path)
+    (attrs,) = [op.attrs for op in graph.ops]
+    assert isinstance(attrs, ConvAttrs)
+    assert attrs.padding == (0, 0)  # total (4 − 1)·2 + 3 − 8 = 1: none before, one after
+    assert out_shape(graph) == (1, 4, 4, 4)
+
+
+def test_a_transposed_convolution_undoes_the_stride(tmp_path: Path) -> None:
+    up = node("ConvTranspose", "x w", "y", strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1], group=2)
+    graph = graph_of(model([up], [value("x", [1, 4, 5, 5])], "y", [weight("w", 4, 3, 3, 3)]), tmp_path)
+    assert out_shape(graph) == (1, 3 * 2, 2 * (5 - 1) + 1 + 3 - 2, 2 * (5 - 1) + 1 + 3 - 2)
+    assert graph_cost(graph).total.macs == (4 * 5 * 5) * (3 * 3 * 3)  # inputs × co/g × taps
+
+
+def test_gemm_with_a_transposed_weight_is_a_linear_layer(tmp_path: Path) -> None:
+    gemm = node("Gemm", "x w b", "y", transB=1)
+    graph = graph_of(model([gemm], [value("x", [5, 7])], "y", [weight("w", 3, 7), weight("b", 3)]), tmp_path)
+    assert [op.kind for op in graph.ops] == [OpKind.LINEAR]
+    assert graph_cost(graph).total.macs == 5 * 3 * 7
+
+
+def test_gemm_of_two_activations_keeps_logical_shapes(tmp_path: Path) -> None:
+    gemm = node("Gemm", "a b", "y", transA=1, transB=1)
+    graph = graph_of(model([gemm], [value("a", [7, 5]), value("b", [3, 7])], "y"), tmp_path)
+    assert [op.kind for op in graph.ops] == [OpKind.VIEW, OpKind.VIEW, OpKind.MATMUL]
+    assert [t.shape for t in graph.inputs_of(graph.ops[-1])] == [(5, 7), (7, 3)]
+    assert graph_cost(graph).total.macs == 5 * 3 * 7
+
+
+def test_an_lstm_is_one_op_with_its_weights(tmp_path: Path) -> None:
+    lstm = node("LSTM", "x w r b", "y yh yc", hidden_size=6, direction="bidirectional")
+    weights = [weight("w", 2, 4 * 6, 5), weight("r", 2, 4 * 6, 6), weight("b", 2, 8 * 6)]
+    graph = graph_of(model([lstm], [value("x", [9, 2, 5])], "y", weights), tmp_path)
+    (op,) = graph.ops
+    assert op.attrs == RnnAttrs("lstm", 6, 1, True, False, True)
+    assert out_shape(graph) == (9, 2, 2, 6)
+    assert graph_cost(graph).total.macs == (9 * 2) * 2 * 4 * 6 * (5 + 6)
+
+
+def test_shape_arithmetic_reaches_the_reshape(tmp_path: Path) -> None:
+    """Shape → Gather → Concat → Reshape, as exporters write ``x.reshape(x.shape[0], -1)``."""
+    nodes = [
+        node("Shape", "x", "shape"),
+        node("Gather", "shape zero", "n"),
+        node("Unsqueeze", "n axis", "n1"),
+        node("Concat", "n1 minus", "target", axis=0),
+        node("Reshape", "x target", "y"),
+    ]
+    weights = [scalar("zero", 0, np.int64), integers("axis", 0), integers("minus", -1)]
+    graph = graph_of(model(nodes, [value("x", ["batch", 3, 4])], "y", weights), tmp_path, batch=6)
+    assert out_shape(graph) == (6, 12)
+    assert [op.kind for op in graph.ops] == [OpKind.SHAPE] * 4 + [OpKind.VIEW]
+    assert graph_cost(graph).total.bytes_moved == 0
+
+
+@pytest.mark.parametrize(
+    ("op", "expected"),
+    [
+        (node("Resize", "x - scales", "y", mode="linear"), (1, 3, 16, 12)),
+        (node("Expand", "x wide", "y"), (5, 3, 8, 4)),
+        (node("Tile", "x repeats", "y"), (1, 6, 8, 4)),
+        (node("Slice", "x starts ends axes steps", "y"), (1, 3, 3, 4)),
+        (node("Pad", "x pads", "y"), (1, 3, 10, 7)),
+        (node("Split", "x sizes", "y z", axis=2), (1, 3, 5, 4)),
+        (node("ReduceMean", "x axes", "y", keepdims=0), (1, 3, 4)),
+        (node("Flatten", "x", "y", axis=2), (3, 32)),
+        (node("SpaceToDepth", "x", "y", blocksize=2), (1, 12, 4, 2)),
+        (node("TopK", "x k", "y i", axis=2), (1, 3, 5, 4)),
+        (node("Gather", "x ids", "y", axis=1), (1, 2, 2, 8, 4)),
+    ],
+    ids=lambda p: p.op_type if isinstance(p, onnx.NodeProto) else None,
+)
+def test_shapes_that_follow_from_constants(op: onnx.NodeProto, expected: tuple[int, ...], tmp_path: Path) -> None:
+    weights = [
+        numpy_helper.from_array(np.array([1, 1, 2, 3], np.float32), "scales"),
+        integers("wide", 5, 1, 1, 1), integers("repeats", 1, 2, 1, 1), integers("starts", -1), integers("ends", -99),
+        integers("axes", 2), integers("steps", -3), integers("pads", 0, 0, 1, 2, 0, 0, 1, 1),
+        integers("sizes", 5, 3), integers("k", 5),
+        numpy_helper.from_array(np.zeros((2, 2), np.int64), "ids"),
+    ]  # fmt: skip
+    assert out_shape(graph_of(model([op], [value("x", [1, 3, 8, 4])], "y", weights), tmp_path)) == expected
+
+
+def test_a_transpose_is_a_copy_unless_only_unit_axes_move(tmp_path: Path) -> None:
+    nodes = [node("Transpose", "x", "y", perm=[0, 2, 1, 3]), node("Transpose", "y", "z", perm=[0, 2, 1, 3])]
+    graph = graph_of(model(nodes, [value("x", [1, 1, 5, 4])], "z"), tmp_path)
+    assert [op.kind for op in graph.ops] == [OpKind.VIEW, OpKind.VIEW]
+    graph = graph_of(model(nodes, [value("x", [1, 2, 5, 4])], "z"), tmp_path)
+    assert [op.attrs for op in graph.ops] == [CopyAttrs("transpose", transposing=True)] * 2
+
+
+# ---------------------------------------------------------------- batch and symbols
+
+
+def test_a_symbolic_batch_is_one_and_says_so(tmp_path: Path) -> None:
+    graph = graph_of(conv_model("N"), tmp_path)
+    assert graph.batch == 1
+    assert "'N'" in graph.notes[0]
+    assert "--batch" in graph.notes[0]
+
+
+def test_batch_binds_a_symbol_and_rescales_a_number(tmp_path: Path) -> None:
+    symbolic, fixed = graph_of(conv_model("N"), tmp_path, batch=6), graph_of(conv_model(2), tmp_path, batch=6)
+    assert {n: t.shape for n, t in symbolic.tensors.items()} == {n: t.shape for n, t in fixed.tensors.items()}
+    assert graph_cost(fixed).total.macs == 3 * graph_cost(graph_of(conv_model(2), tmp_path)).total.macs
+
+
+def test_an_unknown_extent_is_named_with_the_option_to_give(tmp_path: Path) -> None:
+    proto = model([node("Relu", "x", "y")], [value("x", ["N", 3, "height", None])], "y")
+    with pytest.raises(MissingShapeError) as caught:
+        graph_of(proto, tmp_path)
+    assert "'height' (axis 2)" in str(caught.value)
+    assert "--input-shape x=1x3x224x224" in str(caught.value)
+    assert out_shape(graph_of(proto, tmp_path, input_shapes={"x": (2, 3, 5, 7)})) == (2, 3, 5, 7)
+    assert out_shape(graph_of(proto, tmp_path, input_shapes={"": (2, 3, 5, 7)})) == (2, 3, 5, 7)
+
+
+def test_a_symbol_has_one_value_in_all_inputs(tmp_path: Path) -> None:
+    proto = model([node("MatMul", "a b", "y")], [value("a", [2, "k"]), value("b", ["k", 3])], "y")
+    assert graph_cost(graph_of(proto, tmp_path, input_shapes={"a": (2, 9)})).total.macs == 2 * 3 * 9
+    with pytest.raises(BadOptionError, match="both 9 and 8"):
+        graph_of(proto, tmp_path, input_shapes={"a": (2, 9), "b": (8, 3)})
+
+
+def test_a_shape_for_no_input_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(BadOptionError, match="no input 'z'"):
+        graph_of(conv_model(1), tmp_path, input_shapes={"z": (1, 3, 8, 8)})
+    with pytest.raises(BadOptionError, match="4 axes"):
+        graph_of(conv_model("N"), tmp_path, input_shapes={"x": (1, 3)})
+
+
+@pytest.mark.parametrize("batch", [0, -1, 1 << 40])
+def test_an_impossible_batch_is_a_usage_error(batch: int, tmp_path: Path) -> None:
+    with pytest.raises(BadOptionError, match="batch"):
+        graph_of(conv_model(1), tmp_path, batch=batch)
+
+
+def test_a_shape_computed_from_data_is_missing_not_guessed(tmp_path: Path) -> None:
+    proto = model([node("Reshape", "x s", "y")], [value("x", [4]), value("s", [2], TensorProto.INT64)], "y")
+    with pytest.raises(MissingShapeError, match="depends on input data"):
+        graph_of(proto, tmp_path)
+
+
+def test_as_many_nonzeros_as_elements_are_assumed(tmp_path: Path) -> None:
+    graph = graph_of(model([node("NonZero", "x", "y")], [value("x", [2, 3])], "y"), tmp_path)
+    assert out_shape(graph) == (2, 6)
+    assert "NonZero" in graph.notes[0]
+
+
+# ---------------------------------------------------------------- weights
+
+
+def test_weights_may_be_constant_nodes(tmp_path: Path) -> None:
+    nodes = [
+        node("Constant", "", "w", value=weight("w", 4, 3, 3, 3)),
+        node("Constant", "", "s", value=weight("s", 1, 4, 1, 1)),
+        node("Conv", "x w", "y"),
+        node("Mul", "y s", "z"),
+    ]
+    graph = graph_of(model(nodes, [value("x", [1, 3, 8, 8])], "z"), tmp_path)
+    assert [op.kind for op in graph.ops] == [OpKind.CONV, OpKind.BINARY]
+    assert graph.params == 4 * 3 * 3 * 3 + 4
+
+
+def test_literals_beside_initialisers_are_not_parameters(tmp_path: Path) -> None:
+    nodes = [
+        node("Constant", "", "grid", value=weight("grid", 1, 4, 6, 6)),
+        node("Conv", "x w", "y"),
+        node("Add", "y grid", "z"),
+    ]
+    graph = graph_of(model(nodes, [value("x", [1, 3, 8, 8])], "z", [weight("w", 4, 3, 3, 3)]), tmp_path)
+    assert graph.params == 4 * 3 * 3 * 3
+    assert graph.tensors["grid"].role is TensorRole.CONSTANT
+
+
+def test_running_statistics_are_buffers(tmp_path: Path) -> None:
+    weights = [weight(n, 3) for n in ("scale", "shift", "mean", "var")]
+    norm = node("BatchNormalization", "x scale shift mean var", "y")
+    graph = graph_of(model([norm], [value("x", [1, 3, 4, 4])], "y", weights), tmp_path)
+    assert graph.params == 2 * 3
+    assert graph.tensors["mean"].role is TensorRole.BUFFER
+
+
+def test_external_weights_need_not_be_there(tmp_path: Path) -> None:
+    proto = conv_model(1)
+    (w, _) = proto.graph.initializer
+    w.ClearField("raw_data")
+    w.data_location = TensorProto.EXTERNAL
+    w.external_data.add(key="location", value="nowhere.bin")
+    assert graph_of(proto, tmp_path).params == 4 * 3 * 3 * 3 + 4
+
+
+def test_what_is_made_from_weights_alone_leaves_no_op(tmp_path: Path) -> None:
+    nodes = [node("Transpose", "w", "wt", perm=[1, 0]), node("MatMul", "x wt", "y")]
+    graph = graph_of(model(nodes, [value("x", [2, 5])], "y", [weight("w", 3, 5)]), tmp_path)
+    assert [op.kind for op in graph.ops] == [OpKind.MATMUL]
+    assert graph.params == 15
+
+
+def test_a_tied_weight_counts_once(tmp_path: Path) -> None:
+    nodes = [node("Gather", "w ids", "e"), node("Transpose", "w", "wt", perm=[1, 0]), node("MatMul", "e wt", "y")]
+    ids = value("ids", [1, 4], TensorProto.INT64)
+    graph = graph_of(model(nodes, [ids], "y", [weight("w", 10, 6)]), tmp_path)
+    assert [op.kind for op in graph.ops] == [OpKind.EMBEDDING, OpKind.MATMUL]
+    assert graph.params == 60
+
+
+# ---------------------------------------------------------------- quantised
+
+
+def test_qdq_leaves_stored_integers_as_weights(tmp_path: Path) -> None:
+    nodes = [
+        node("QuantizeLinear", "x s z", "xq"),
+        node("DequantizeLinear", "xq s z", "xd"),
+        node("DequantizeLinear", "wq ws wz", "wd", axis=0),
+        node("Conv", "xd wd", "y"),
+        node("QuantizeLinear", "y s z", "yq"),
+        node("DequantizeLinear", "yq s z", "out"),
+    ]
+    weights = [
+        scalar("s", 0.1), scalar("z", 0, np.int8), weight("ws", 4),
+        numpy_helper.from_array(np.zeros(4, np.int8), "wz"),
+        numpy_helper.from_array(np.zeros((4, 3, 3, 3), np.int8), "wq"),
+    ]  # fmt: skip
+    graph = graph_of(model(nodes, [value("x", [1, 3, 8, 8])], "out", weights), tmp_path)
+    kinds = [OpKind.QUANTIZE, OpKind.DEQUANTIZE, OpKind.CONV, OpKind.QUANTIZE, OpKind.DEQUANTIZE]
+    assert [op.kind for op in graph.ops] == kinds
+    x, w = graph.inputs_of(graph.ops[2])
+    assert (x.dtype, x.quantised) == (DType.F32, True)
+    assert (w.dtype, w.quantised, w.role) == (DType.I8, True, TensorRole.PARAMETER)
+    assert graph.params == 4 * 3 * 3 * 3  # scales and zero points are not parameters
+
+
+def test_qlinear_conv_reads_integers_directly(tmp_path: Path) -> None:
+    conv = node("QLinearConv", "x xs xz w ws wz ys yz", "y")
+    weights = [scalar(n, 0.1) for n in ("xs", "ws", "ys")] + [scalar(n, 0, np.uint8) for n in ("xz", "wz", "yz")]
+    weights.append(numpy_helper.from_array(np.zeros((4, 3, 3, 3), np.uint8), "w"))
+    graph = graph_of(model([conv], [value("x", [1, 3, 8, 8], TensorProto.UINT8)], "y", weights), tmp_path)
+    assert graph.ops[0].inputs == ("x", "w")
+    assert graph.tensors["y"].dtype is DType.U8
+
+
+# ---------------------------------------------------------------- control flow and functions
+
+
+def branch(name: str, op_type: str) -> onnx.GraphProto:
+    return helper.make_graph([node(op_type, "x", f"{name}_y")], name, [], [value(f"{name}_y", None)])
+
+
+def test_a_decidable_branch_is_inlined(tmp_path: Path) -> None:
+    nodes = [
+        node("Size", "x", "size"),
+        node("Greater", "size ten", "large"),
+        node("If", "large", "y", then_branch=branch("then", "Exp"), else_branch=branch("other", "Relu")),
+    ]
+    graph = graph_of(model(nodes, [value("x", [2, 3])], "y", [scalar("ten", 10, np.int64)]), tmp_path)
+    assert [op.kind for op in graph.ops] == [OpKind.SHAPE, OpKind.SHAPE, OpKind.ACTIVATION]
+
+
+def test_an_undecidable_branch_is_listed_and_not_counted(tmp_path: Path) -> None:
+    inputs = [value("x", [2, 3]), value("c", [], TensorProto.BOOL)]
+    chosen = node("If", "c", "y", then_branch=branch("then", "Exp"), else_branch=branch("other", "Relu"))
+    graph = graph_of(model([chosen, node("Neg", "y", "z")], inputs, "z"), tmp_path)
+    assert [op.kind for op in graph.ops] == [OpKind.CONTROL, OpKind.UNARY]
+    assert graph.ops[0].inputs == ("c", "x")
+    assert out_shape(graph) == (2, 3)
+    assert "depends on data" in graph.notes[0]
+    assert graph_cost(graph).coverage < 1
+
+
+def loop_model(trips: onnx.TensorProto) -> onnx.ModelProto:
+    body = helper.make_graph(
+        [node("Identity", "go", "go_out"), node("Add", "state w", "next"), node("Relu", "next", "seen")],
+        "body",
+        [value("i", [], TensorProto.INT64), value("go", [], TensorProto.BOOL), value("state", None)],
+        [value("go_out", None), value("next", None), value("seen", None)],
+    )
+    loop = node("Loop", "trips - x", "last all", body=body)
+    return model([loop], [value("x", [4])], "all", [trips, weight("w", 4)])
+
+
+def test_a_loop_with_a_known_count_is_unrolled(tmp_path: Path) -> None:
+    graph = graph_of(loop_model(scalar("trips", 3, np.int64)), tmp_path)
+    kinds = [op.kind for op in graph.ops]
+    assert kinds.count(OpKind.BINARY) == kinds.count(OpKind.ACTIVATION) == 3
+    assert out_shape(graph) == (3, 4)
+
+
+def test_a_loop_too_long_to_unroll_is_listed(tmp_path: Path) -> None:
+    graph = graph_of(loop_model(scalar("trips", 100_000, np.int64)), tmp_path)
+    assert [op.kind for op in graph.ops] == [OpKind.CONTROL]
+    assert out_shape(graph) == (100_000, 4)
+
+
+def test_model_functions_are_inlined_with_their_attributes(tmp_path: Path) -> None:
+    leaky = node("LeakyRelu", "a", "b")
+    leaky.attribute.append(onnx.AttributeProto(name="alpha", ref_attr_name="slope", type=onnx.AttributeProto.FLOAT))
+    body = [leaky, node("Neg", "b", "c")]
+    function = helper.make_function("own", "Twice", ["a"], ["c"], body, [helper.make_opsetid("", 18)], ["slope"])
+    nodes = [helper.make_node("Twice", ["x"], ["y"], domain="own", slope=0.1, name="call")]
+    proto = model(nodes, [value("x", [2, 3])], "y", functions=[function], domains=["own"])
+    graph = graph_of(proto, tmp_path)
+    assert [(op.kind, op.name) for op in graph.ops] == [
+        (OpKind.ACTIVATION, "call/LeakyRelu_0"), (OpKind.UNARY, "call/Neg_1")]  # fmt: skip
+    assert out_shape(graph) == (2, 3)
+
+
+def test_an_operator_without_a_rule_is_unknown_never_free(tmp_path: Path) -> None:
+    odd = helper.make_node("Odd", ["x"], ["y"], domain="own")
+    graph = graph_of(model([odd], [value("x", [2, 3])], "y", domains=["own"]), tmp_path)
+    assert graph.ops[0].kind is OpKind.UNKNOWN
+    assert graph_cost(graph).unsupported == ("own:Odd",)
+
+
+def test_every_default_operator_has_a_rule() -> None:
+    names = {s.name for s in onnx.defs.get_all_schemas() if s.domain == "" and not s.deprecated}
+    assert names - {name for domain, name in RULES if domain == ""} == set()
+
+
+def test_a_contradiction_names_the_operator_and_its_inputs(tmp_path: Path) -> None:
+    proto = model([node("Add", "a b", "y")], [value("a", [2, 3]), value("b", [2, 4])], "y")
+    with pytest.raises(ModelFileError) as caught:
+        graph_of(proto, tmp_path)
+    assert "Add_0" in str(caught.value)
+    assert "a[2, 3], b[2, 4]" in str(caught.value)

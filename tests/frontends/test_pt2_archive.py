@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from estimator.costs.registry import graph_cost
+from estimator.errors import BadOptionError, ModelFileError
+from estimator.frontends.pt2_archive import MAX_PROGRAM_BYTES, load_pt2
+from estimator.frontends.pt2_program import can_view, evaluate, row_major
+from estimator.frontends.pt2_signatures import signatures
+from estimator.ir.op import OpKind
+from estimator.ir.tensor import TensorRole
+
+SMALL = Path(__file__).parent / "data" / "small.pt2"
+PARAMS = (27 * 8 + 8) + (9 * 8 + 8) + (8 * 16 + 16) + (16 * 10 + 10)
+MACS = (8 * 8 * 8) * 27 + (8 * 8 * 8) * 9 + (8 * 8 * 16) * 8 + 16 * 10
+
+
+def rewritten(path: Path, **changes: bytes) -> Path:
+    """Write an archive with a program of one's own."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in changes.items():
+            archive.writestr(name.replace("__", "/") + ".json", data)
+    return path
+
+
+def program() -> dict[str, Any]:
+    with zipfile.ZipFile(SMALL) as archive:
+        document: dict[str, Any] = json.loads(archive.read("small/models/model.json"))
+    return document
+
+
+def test_a_saved_program_is_the_model_that_was_exported() -> None:
+    graph = load_pt2(SMALL)
+    cost = graph_cost(graph)
+    assert graph.params == PARAMS
+    assert cost.total.macs == MACS
+    assert cost.coverage == 1
+    assert graph.tensors["stem.weight"].role is TensorRole.PARAMETER
+    kinds = [OpKind.CONV, OpKind.ACTIVATION, OpKind.CONV, OpKind.CONV, OpKind.ACTIVATION, OpKind.REDUCE,
+             OpKind.LINEAR, OpKind.SOFTMAX]  # fmt: skip
+    assert [op.kind for op in graph.ops] == kinds
+    assert [op.scope for op in graph.ops if op.kind is OpKind.CONV] == ["stem", "depthwise", "point"]
+
+
+def test_a_dynamic_batch_is_one_unless_given() -> None:
+    assert load_pt2(SMALL).batch == 1
+    assert "--batch" in load_pt2(SMALL).notes[0]
+    assert graph_cost(load_pt2(SMALL, batch=5)).total.macs == 5 * MACS
+    assert load_pt2(SMALL, input_shapes={"x": (7, 3, 16, 16)}).batch == 7
+
+
+def test_an_extent_that_was_exported_as_fixed_cannot_be_given_otherwise() -> None:
+    with pytest.raises(BadOptionError, match="224 is not the exported extent 16"):
+        load_pt2(SMALL, input_shapes={"x": (1, 3, 224, 224)})
+
+
+def test_reading_imports_no_torch() -> None:
+    code = (
+        "import sys; from estimator.frontends.pt2_archive import load_pt2; load_pt2(sys.argv[1]);"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(SMALL)], check=True)
+
+
+# ---------------------------------------------------------------- hostile archives
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ModelFileError) as caught:
+        load_pt2(path)
+    return str(caught.value)
+
+
+def test_a_zip_bomb_is_refused_before_it_is_inflated(tmp_path: Path) -> None:
+    bomb = rewritten(tmp_path / "bomb.pt2", m__models__model=b" " * (8 * 1024**2))
+    assert bomb.stat().st_size < 64 * 1024
+    assert "zip bomb" in refusal(bomb)
+
+
+def test_a_false_size_in_the_directory_does_not_let_a_bomb_through(tmp_path: Path) -> None:
+    """The directory says 100 bytes; what inflates is 8 MiB."""
+    path = rewritten(tmp_path / "bomb.pt2", m__models__model=b" " * (8 * 1024**2))
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\x01\x02")
+    data[entry + 24 : entry + 28] = (100).to_bytes(4, "little")
+    path.write_bytes(data)
+    refusal(path)
+
+
+def test_a_program_larger_than_any_is_refused_by_its_directory_entry(tmp_path: Path) -> None:
+    path = rewritten(tmp_path / "large.pt2", m__models__model=b"{}")
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\x01\x02")
+    data[entry + 24 : entry + 28] = (MAX_PROGRAM_BYTES + 1).to_bytes(4, "little")
+    path.write_bytes(data)
+    assert "zip bomb" in refusal(path)
+
+
+class Trap:
+    """Its unpickling would leave a mark."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+def test_pickles_are_never_loaded(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    bare = tmp_path / "bare.pt2"
+    bare.write_bytes(pickle.dumps(Trap(mark)))
+    assert "never loaded" in refusal(bare)
+    checkpoint = tmp_path / "checkpoint.pt2"
+    with zipfile.ZipFile(checkpoint, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(Trap(mark)))
+    assert "a torch checkpoint" in refusal(checkpoint)
+    inside = tmp_path / "inside.pt2"
+    with zipfile.ZipFile(inside, "w") as archive:
+        archive.writestr("m/models/model.json", json.dumps(program()))
+        archive.writestr("m/data/sample_inputs/model.pt", pickle.dumps(Trap(mark)))
+    assert load_pt2(inside).params == PARAMS
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"null",
+        b'{"graph_module": 3}',
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b'{"graph_module": {"graph": {}}}',
+    ],
+)
+def test_json_that_is_no_program_is_refused(document: bytes, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("m/models/model.json", document)
+    path = tmp_path / "model.pt2"
+    path.write_bytes(buffer.getvalue())
+    refusal(path)
+
+
+def test_an_unknown_operator_lowers_coverage(tmp_path: Path) -> None:
+    document = program()
+    document["graph_module"]["graph"]["nodes"][1]["target"] = "torch.ops.own.odd.default"
+    path = rewritten(tmp_path / "odd.pt2", m__models__model=json.dumps(document).encode())
+    assert graph_cost(load_pt2(path)).unsupported == ("own.odd.default",)
+
+
+# ---------------------------------------------------------------- extents
+
+
+def test_extents_are_evaluated_as_arithmetic_and_nothing_else() -> None:
+    s = "Symbol('s0', positive=True, integer=True)"
+    assert evaluate(f"Add(FloorDiv(Add({s}, Integer(-1)), Integer(2)), Integer(1))", {"s0": 64}) == (64 - 1) // 2 + 1
+    assert evaluate(f"Mul(Integer(4), Pow({s}, Integer(2)))", {"s0": 3}) == 4 * 3**2
+    for other in (
+        "__import__('os').getcwd()",
+        "Pow(Integer(9), Integer(99999999))",
+        "().__class__",
+        "s0",
+        "Add(",
+        "1.5",
+    ):
+        assert evaluate(other, {"s0": 1}) is None
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=4))
+def test_a_dense_tensor_can_be_viewed_as_a_row(shape: list[int]) -> None:
+    total = 1
+    for extent in shape:
+        total *= extent
+    assert can_view(tuple(shape), row_major(shape), (total,))
+
+
+def test_a_transposed_tensor_cannot_be_viewed_as_a_row() -> None:
+    assert not can_view((3, 2), (1, 3), (6,))
+    assert can_view((3, 2), (1, 3), (3, 2, 1))
+
+
+@pytest.mark.slow
+def test_signatures_are_those_of_torch() -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("torchvision")
+    for key, arguments in signatures().items():
+        name, _, overload = key.partition(".")
+        namespace = torch.ops.torchvision if name == "deform_conv2d" else torch.ops.aten
+        schema = getattr(getattr(namespace, name), overload)._schema
+        assert [name for name, _ in arguments] == [a.name for a in schema.arguments]
+        for (_, default), argument in zip(arguments, schema.arguments, strict=True):
+            if argument.has_default_value():
+                assert default == argument.default_value, (key, argument.name)
+
+
+@pytest.mark.slow
+def test_views_are_judged_as_torch_does() -> None:
+    torch = pytest.importorskip("torch")
+    for order in ((0, 1, 2), (2, 0, 1), (1, 0, 2), (0, 2, 1)):
+        x = torch.empty(2, 3, 4).permute(order)
+        for target in ((24,), (6, 4), (4, 6), (2, 12), (3, 8), (1, 24, 1), (2, 3, 2, 2)):
+            shares = x.reshape(target).untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
+            assert can_view(tuple(x.shape), tuple(x.stride()), target) == shares, (order, target)

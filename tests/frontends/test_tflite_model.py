@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from estimator.costs.registry import graph_cost
+from estimator.dtypes import DType
+from estimator.errors import BadOptionError, MissingShapeError, ModelFileError
+from estimator.frontends.tflite_importer import RULES
+from estimator.frontends.tflite_model import load_tflite
+from estimator.frontends.tflite_schema import OPERATORS
+from estimator.frontends.tflite_wire import Table, WireError
+from estimator.ir.op import ConvAttrs, OpKind, PoolAttrs
+from estimator.ir.tensor import TensorRole
+
+DATA = Path(__file__).parent / "data"
+PARAMS = (27 * 8 + 8) + (9 * 8 + 8) + (8 * 16 + 16) + (16 * 10 + 10)
+MACS = (8 * 8 * 8) * 27 + (8 * 8 * 8) * 9 + (8 * 8 * 16) * 8 + 16 * 10
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
+def test_storage_does_not_change_what_is_counted(kind: str) -> None:
+    graph = load_tflite(DATA / f"small_{kind}.tflite")
+    cost = graph_cost(graph)
+    assert graph.params == PARAMS
+    assert cost.total.macs == MACS
+    assert cost.coverage == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "weight_types"), [("float32", {DType.F32}), ("float16", {DType.F16}), ("int8", {DType.I8, DType.I32})]
+)
+def test_weights_are_read_in_the_type_in_which_they_are_stored(kind: str, weight_types: set[DType]) -> None:
+    graph = load_tflite(DATA / f"small_{kind}.tflite")
+    weights = [t for t in graph.tensors.values() if t.role is TensorRole.PARAMETER]
+    assert {t.dtype for t in weights} == weight_types
+    assert all(t.quantised == (kind == "int8") for t in weights)
+
+
+def test_half_floats_leave_no_dequantise_op() -> None:
+    graph = load_tflite(DATA / "small_float16.tflite")
+    assert OpKind.DEQUANTIZE not in {op.kind for op in graph.ops}
+
+
+def test_int8_activations_are_marked_quantised() -> None:
+    graph = load_tflite(DATA / "small_int8.tflite")
+    kinds = [op.kind for op in graph.ops]
+    assert (kinds[0], kinds[-1]) == (OpKind.QUANTIZE, OpKind.DEQUANTIZE)
+    inner = [t for op in graph.ops[:-1] for t in graph.outputs_of(op)]
+    assert all((t.dtype, t.quantised) == (DType.I8, True) for t in inner)
+
+
+def test_convolutions_keep_channels_last_and_turn_their_weights() -> None:
+    graph = load_tflite(DATA / "small_float32.tflite")
+    stem, depthwise, point = (op for op in graph.ops if op.kind is OpKind.CONV)
+    assert stem.attrs == ConvAttrs((3, 3), (2, 2), (0, 0), (1, 1), 1, channels_last=True)  # SAME: 0 before, 1 after
+    assert depthwise.attrs == ConvAttrs((3, 3), (1, 1), (1, 1), (1, 1), 8, channels_last=True)
+    weights = [graph.inputs_of(op)[1].shape for op in (stem, depthwise, point)]
+    assert weights == [(8, 3, 3, 3), (8, 1, 3, 3), (16, 8, 1, 1)]
+    assert [graph.outputs_of(op)[0].shape for op in (stem, point)] == [(1, 8, 8, 8), (1, 8, 8, 16)]
+
+
+def test_a_fused_activation_is_an_op_of_its_own() -> None:
+    graph = load_tflite(DATA / "small_float32.tflite")
+    kinds = Counter(op.kind for op in graph.ops)
+    assert (kinds[OpKind.CONV], kinds[OpKind.ACTIVATION]) == (3, 2)
+    assert graph.ops[1].inputs == graph.ops[0].outputs
+
+
+def test_batch_rescales_every_activation_and_no_weight() -> None:
+    one, eight = (load_tflite(DATA / "small_float32.tflite", batch=b) for b in (1, 8))
+    assert graph_cost(eight).total.macs == 8 * MACS
+    for name, spec in one.tensors.items():
+        expected = spec.shape if spec.is_weight else (8 * spec.shape[0], *spec.shape[1:])
+        assert eight.tensors[name].shape == expected
+
+
+def test_unknown_extents_are_asked_for_and_then_used() -> None:
+    with pytest.raises(MissingShapeError, match="axis 1"):
+        load_tflite(DATA / "resizable.tflite")
+    graph = load_tflite(DATA / "resizable.tflite", input_shapes={"": (1, 32, 48, 3)})
+    conv, pool = graph.ops
+    assert graph.outputs_of(conv)[0].shape == (1, 16, 24, 4)
+    assert graph.outputs_of(pool)[0].shape == (1, 8, 12, 4)
+    assert pool.attrs == PoolAttrs("max", (2, 2), (2, 2), (0, 0), channels_last=True)
+
+
+def test_a_shape_of_another_rank_is_a_usage_error() -> None:
+    with pytest.raises(BadOptionError, match="4 axes"):
+        load_tflite(DATA / "resizable.tflite", input_shapes={"": (1, 32)})
+
+
+def test_rules_name_real_operators() -> None:
+    assert set(RULES) <= set(OPERATORS)
+
+
+def test_a_file_of_another_kind_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"PK\x03\x04" + bytes(20))
+    with pytest.raises(ModelFileError, match=r"(?s)identifier TFL3 is missing.*zip archive"):
+        load_tflite(path)
+
+
+def test_a_list_longer_than_the_file_is_an_error_not_an_allocation() -> None:
+    vtable = struct.pack("<HHH", 6, 8, 4)
+    table = struct.pack("<iI", 8 - 0, 4)  # vtable 8 bytes before; the list starts 4 bytes on
+    data = struct.pack("<I4s", 16, b"TFL3") + vtable + b"\0\0" + table + struct.pack("<I", 0xFFFFFFFF)
+    root = Table.root(memoryview(data), b"TFL3")
+    with pytest.raises(WireError, match="claims 4294967295 entries"):
+        root.numbers(0, "i")
+
+
+@pytest.mark.extra
+def test_operator_codes_are_those_of_the_tflite_package() -> None:
+    tflite = pytest.importorskip("tflite")
+    codes = {name: code for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)}
+    assert {OPERATORS[code]: code for code in codes.values()} == codes
+
+
+@pytest.mark.extra
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")  # of the interpreter package
+@pytest.mark.parametrize("size", [(32, 48), (17, 33)])
+def test_resized_extents_are_those_of_the_interpreter(size: tuple[int, int]) -> None:
+    interpreter_module = pytest.importorskip("ai_edge_litert.interpreter")
+    plain = interpreter_module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    path = DATA / "resizable.tflite"
+    interpreter = interpreter_module.Interpreter(str(path), experimental_op_resolver_type=plain)
+    shape = (1, *size, 3)
+    interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], shape)
+    interpreter.allocate_tensors()
+    theirs = {d["name"]: tuple(int(n) for n in d["shape"]) for d in interpreter.get_tensor_details()}
+    graph = load_tflite(path, input_shapes={"": shape})
+    ours = {t.name: t.shape for op in graph.ops for t in graph.outputs_of(op)}
+    assert ours == {name: theirs[name] for name in ours}
