@@ -1,0 +1,135 @@
+"""The domains that responses are fitted for: which records, which contexts, which priors. Data only.
+
+A domain is one shared `Response`: a kind of unit, the runtimes that dispatch or compile alike, and (eager GPUs)
+one memory layout. Its contexts say what may depart from the shared response: the device always, and where several
+runtimes or precisions share one fit, those too. `timing.coefficients.response_candidates` names the same domains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from estimator.calibration.objective import Priors
+from estimator.calibration.records import Record
+from estimator.errors import CalibrationError
+
+
+class Context(StrEnum):
+    """What a record may depart from the shared response by; the name of a context holds the record's own value.
+
+    `timing.coefficients` applies contexts of runtime and precision to every device, and a device's own from its
+    calibration file. A context of conditions (framework versions) only keeps versions apart within a fit.
+    """
+
+    DEVICE = "device"
+    RUNTIME = "runtime"
+    PRECISION = "precision"
+    RUNTIME_PRECISION = "runtime:precision"
+    CONDITIONS = "conditions"
+
+    def of(self, record: Record) -> str:
+        """Name of this record's context, as a response's file spells it."""
+        match self:
+            case Context.DEVICE:
+                return device_context(record.device)
+            case Context.RUNTIME:
+                return f"runtime:{record.runtime}"
+            case Context.PRECISION:
+                return f"precision:{record.precision.value}"
+            case Context.RUNTIME_PRECISION:
+                return f"runtime:{record.runtime}:{record.precision.value}"
+            case Context.CONDITIONS:
+                return f"conditions:{record.conditions}"
+
+
+def device_context(device: str) -> str:
+    """Name of a device's own context."""
+    return f"device:{device}"
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """One shared response and the records that it is fitted on.
+
+    Attributes
+    ----------
+    name : str
+        Of the response, and of its file.
+    unit : str
+        Kind of unit: cpu, gpu or npu.
+    layout : str
+        ``nchw`` or ``nhwc``; "" takes every layout.
+    conditions : str
+        Text that a record's conditions must contain; "" takes all.
+    max_latency_s : float or None
+        Longer records are left out of the fit: they ran elsewhere than they say (a fallback to the CPU).
+    contexts : tuple of Context
+        The device's must be among them.
+    epochs : int
+        Passes over the records when the network is fitted.
+    """
+
+    name: str
+    unit: str
+    runtimes: tuple[str, ...]
+    contexts: tuple[Context, ...]
+    priors: Priors
+    layout: str = ""
+    conditions: str = ""
+    max_latency_s: float | None = None
+    epochs: int = 40
+
+    def contains(self, record: Record) -> bool:
+        """Whether a record belongs to this domain's fit."""
+        return (
+            record.unit == self.unit
+            and record.runtime in self.runtimes
+            and self.layout in ("", record.layout)
+            and self.conditions in record.conditions
+            and (self.max_latency_s is None or record.latency_s <= self.max_latency_s)
+        )
+
+    def select(self, records: Iterable[Record]) -> tuple[Record, ...]:
+        """This domain's records, in the given order."""
+        return tuple(record for record in records if self.contains(record))
+
+    def context_names(self, record: Record) -> tuple[str, ...]:
+        """Contexts that apply to a record."""
+        return tuple(context.of(record) for context in self.contexts)
+
+
+_GPU = Priors(hidden=16, network_weight=1.0)
+_CPU = Priors(hidden=16, network_weight=1.0, weight_cost_prior=0.5, launch_s=2e-5)
+_MOBILE = Priors(hidden=0, launch_s=5e-6, fixed_s=2e-4, context_rate=1.0)
+_MOBILE_GPU = Priors(hidden=0, launch_s=2e-5, fixed_s=5e-4, context_rate=1.0, context_class=0.02, efficiency=0.3)
+
+DOMAINS: Final[tuple[Domain, ...]] = (
+    Domain("gpu-torch-eager-nchw", "gpu", ("torch-eager",), (Context.DEVICE,), _GPU, "nchw", "torch 2.4"),
+    Domain("gpu-torch-eager-nhwc", "gpu", ("torch-eager",), (Context.DEVICE,), _GPU, "nhwc", "torch 2.4"),
+    Domain("gpu-torch-compile", "gpu", ("torch-compile",), (Context.DEVICE,), _GPU),
+    Domain("cpu-torch-compile", "cpu", ("torch-compile",), (Context.DEVICE,), _CPU),
+    Domain(
+        "npu", "npu", ("tflite", "qnn", "qnn_dlc", "onnxruntime"),
+        (Context.DEVICE, Context.RUNTIME, Context.PRECISION), _MOBILE, max_latency_s=0.150,
+    ),
+    Domain("cpu-mobile", "cpu", ("tflite", "onnxruntime"), (Context.DEVICE, Context.PRECISION), _MOBILE),
+    Domain("gpu-mobile", "gpu", ("tflite",), (Context.DEVICE, Context.PRECISION), _MOBILE_GPU),
+)  # fmt: skip
+"""Priors are tuned by held-out error alone (docs/adr/0007-time-model.md)."""
+
+
+def domain(name: str, domains: Sequence[Domain] = DOMAINS) -> Domain:
+    """Find a domain by name.
+
+    Raises
+    ------
+    CalibrationError
+        No such domain.
+    """
+    for one in domains:
+        if one.name == name:
+            return one
+    raise CalibrationError(f"unknown domain {name!r}", expected=", ".join(one.name for one in domains))
