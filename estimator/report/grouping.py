@@ -14,8 +14,8 @@ class KernelGroup:
 
     Attributes
     ----------
-    name : str
-        Of the first member, in execution order.
+    name, place : str
+        Name and module path of the first member, in execution order; the name again where there are no modules.
     time_s, share : float
         Of all members together.
     flops, bytes_moved : int
@@ -23,6 +23,7 @@ class KernelGroup:
     """
 
     name: str
+    place: str
     kernel_class: str
     count: int
     time_s: float
@@ -58,6 +59,7 @@ def _merge(kernels: Sequence[KernelEstimate]) -> KernelGroup:
     weighted = sum(k.utilisation * k.time_s for k in kernels)
     return KernelGroup(
         name=first.name,
+        place=first.scope or first.name,
         kernel_class=first.kernel_class,
         count=len(kernels),
         time_s=time_s,

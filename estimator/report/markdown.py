@@ -33,7 +33,7 @@ def estimate_markdown(estimate: Estimate, *, top: int) -> str:
         rows = [
             (
                 markdown_cell(group.label),
-                markdown_cell(group.name),
+                markdown_cell(group.place),
                 group.bound.value,
                 milliseconds(group.time_s),
                 percent(group.share),

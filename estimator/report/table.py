@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Final
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -28,8 +28,9 @@ DEFAULT_TOP: Final = 8
 _LABEL: Final = "dim"
 _ANSWER: Final = "bold"
 _BOUND_STYLE: Final = {Bound.COMPUTE: "green", Bound.MEMORY: "cyan", Bound.OVERHEAD: "yellow"}
-_DETAIL_COLUMN: Final = 28
-_REMARK_COLUMN: Final = 57
+_DETAIL_COLUMN: Final = 30
+_REMARK_COLUMN: Final = 59
+_PLACE_WIDTH: Final = 26
 
 
 def estimate_screen(estimate: Estimate, *, top: int = DEFAULT_TOP, colour: bool = False) -> str:
@@ -103,7 +104,7 @@ def _row(label: str, answer: str, *rest: tuple[str, int]) -> Text:
 
 def _summary(estimate: Estimate) -> list[Text]:
     latency = estimate.latency
-    interval = f"{milliseconds(latency.p10_s)} … {milliseconds(latency.p90_s)} ms (p10 … p90)"
+    interval = f"{milliseconds(latency.p10_s)} … {milliseconds(latency.p90_s)} (p10 … p90)"
     naive, roofline = estimate.naive_latency_s, estimate.roofline_latency_s
     return [
         _row(
@@ -139,16 +140,16 @@ def _summary(estimate: Estimate) -> list[Text]:
 
 
 def _bound_line(estimate: Estimate) -> Text:
-    line = Text("    ")
+    line = Text(f"  {'Bound by':<14}", style=_LABEL)
     total = estimate.latency.p50_s
     shares = (
-        (Bound.COMPUTE, "compute-bound", estimate.bound_share.compute),
-        (Bound.MEMORY, "memory-bound", estimate.bound_share.memory),
+        (Bound.COMPUTE, "compute", estimate.bound_share.compute),
+        (Bound.MEMORY, "memory", estimate.bound_share.memory),
         (Bound.OVERHEAD, "fixed overhead", estimate.bound_share.overhead),
     )
     for bound, label, share in shares:
         line.append(f"{label} {milliseconds(share * total)} ms ", style=_BOUND_STYLE[bound])
-        line.append(f"({percent(share)})    ", style="default")
+        line.append(f"({percent(share)})   ", style="default")
     line.rstrip()
     return line
 
@@ -201,12 +202,12 @@ def _coverage_line(estimate: Estimate) -> Text:
 
 def _kernel_table(estimate: Estimate, top: int) -> Table:
     groups = group_kernels(estimate.kernels)
-    table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("  kernel", min_width=20, max_width=24, no_wrap=True, overflow="ellipsis", header_style=_LABEL)
-    table.add_column("first", max_width=24, no_wrap=True, overflow="ellipsis", header_style=_LABEL)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column("  kernel", min_width=21, no_wrap=True, overflow="ellipsis", header_style=_LABEL)
+    table.add_column("first", min_width=20, no_wrap=True, overflow="ellipsis", header_style=_LABEL)
     for name in ("time", "share", "bound", "FLOP/B", "utilisation"):
-        justify = "left" if name == "bound" else "right"
-        table.add_column(name, justify=justify, no_wrap=True, header_style=_LABEL)  # type: ignore[arg-type]
+        justify: JustifyMethod = "left" if name == "bound" else "right"
+        table.add_column(name, justify=justify, no_wrap=True, min_width=len(name), header_style=_LABEL)
     for group in groups[:top]:
         table.add_row(*_kernel_cells(group))
     hidden = groups[top:]
@@ -220,8 +221,8 @@ def _kernel_table(estimate: Estimate, top: int) -> Table:
 def _kernel_cells(group: KernelGroup) -> tuple[str | Text, ...]:
     intensity = group.intensity_flops_per_byte
     return (
-        Text("  " + printable(group.label)),
-        Text(shorten(printable(group.name), 24)),
+        Text(shorten("  " + printable(group.label), 24)),
+        Text(shorten(printable(group.place), _PLACE_WIDTH)),
         f"{milliseconds(group.time_s)} ms",
         percent(group.share),
         Text(group.bound.value, style=_BOUND_STYLE[group.bound]),

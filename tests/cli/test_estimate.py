@@ -35,7 +35,7 @@ def printed(capsys: pytest.CaptureFixture[str], *args: str) -> str:
 
 def test_the_screen_answers_in_the_order_of_the_questions(model: str, capsys: pytest.CaptureFixture[str]):
     screen = printed(capsys, "--device", "sd865", model)
-    labels = ["Latency", "compute-bound", "FLOPs ÷ peak", "Roofline", "Peak memory", "Coverage", "kernel"]
+    labels = ["Latency", "Bound by", "FLOPs ÷ peak", "Roofline", "Peak memory", "Coverage", "kernel"]
     positions = [screen.index(label) for label in labels]
     assert positions == sorted(positions)
     assert max(cell_len(line) for line in screen.splitlines()) <= 100

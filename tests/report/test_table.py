@@ -42,7 +42,7 @@ def test_the_first_line_says_what_was_run_where():
 def test_the_latency_line_carries_interval_and_provenance():
     line = line_of(estimate_screen(estimate(latency=Interval(3.6e-3, 4e-3, 4.5e-3))), "Latency")
     assert "4.00 ms" in line
-    assert "3.60 … 4.50 ms (p10 … p90)" in line
+    assert "3.60 … 4.50 (p10 … p90)" in line
     assert line.endswith("calibrated, 71 records, ±8.1 % held out")
 
 
@@ -63,9 +63,9 @@ def test_flops_over_peak_and_roofline_stand_beside_the_estimate_as_a_ratio():
 
 
 def test_what_bounds_it_is_given_in_time_and_share():
-    line = line_of(estimate_screen(estimate(bound_share=BoundShare(0.25, 0.5, 0.25))), "compute-bound")
+    line = line_of(estimate_screen(estimate(bound_share=BoundShare(0.25, 0.5, 0.25))), "Bound by")
     assert line.strip() == (
-        "compute-bound 1.00 ms (25 %)    memory-bound 2.00 ms (50 %)    fixed overhead 1.00 ms (25 %)"
+        "Bound by      compute 1.00 ms (25 %)   memory 2.00 ms (50 %)   fixed overhead 1.00 ms (25 %)"
     )
 
 
@@ -96,7 +96,7 @@ def test_identical_kernels_are_one_line_and_the_rest_is_summed_up():
     others.append(kernel("add", kernel_class="pointwise", time_s=0.5e-3, share=0.125, bound=Bound.MEMORY))
     screen = estimate_screen(estimate(kernels=(*twins, *others)), top=1)
     assert line_of(screen, "conv_dense ×2").split()[-8:-2] == ["2.00", "ms", "50", "%", "compute", "100"]
-    assert "1.00 ms    25 %" in line_of(screen, "2 more")  # 0.5 + 0.5 ms
+    assert "1.00 ms   25 %" in line_of(screen, "2 more")  # 0.5 + 0.5 ms
 
 
 def test_no_kernels_no_table():
