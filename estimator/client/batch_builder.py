@@ -30,7 +30,7 @@ class BatchBuilder:
 
     def __init__(self) -> None:
         self._entries: dict[Hashable, int] = {}
-        self._batch = pb.GraphBatch(graph_offsets=[0], edge_offsets=[0], output_offsets=[0])
+        self._batch = _empty()
         self.graph_count = 0
 
     @property
@@ -39,7 +39,7 @@ class BatchBuilder:
         return len(self._batch.op_index)
 
     def add(self, graph: Graph) -> None:
-        """Add one graph; names of operators and tensors, modules and notes do not travel.
+        """Add one graph; names of operators, tensors and modules, and notes do not travel.
 
         Raises
         ------
@@ -67,12 +67,30 @@ class BatchBuilder:
         batch.edge_src.extend(edges)
         batch.output_src.extend(values[name] for name in graph.outputs)
         batch.output_offsets.append(len(batch.output_src))
+        self._add_calls(graph, values)
         batch.graph_offsets.append(len(batch.op_index))
         self.graph_count += 1
 
+    def _add_calls(self, graph: Graph, values: dict[str, int]) -> None:
+        """Add what each module call was given and returned; weights are held in any case."""
+        batch = self._batch
+        for call in graph.module_calls:
+            given, returned = (
+                [values[n] for n in names if n in values and not graph.tensors[n].is_weight]
+                for names in (call.inputs, call.outputs)
+            )
+            if given and returned:
+                for part in (given, returned):
+                    batch.call_values.extend(part)
+                    batch.call_value_offsets.append(len(batch.call_values))
+        batch.call_offsets.append(len(batch.call_value_offsets) // 2)
+
     def take(self, *, fresh: bool = True) -> pb.GraphBatch:
         """Return the batch built so far and start the next one."""
-        batch, self._batch = self._batch, pb.GraphBatch(graph_offsets=[0], edge_offsets=[0], output_offsets=[0])
+        batch, self._batch = self._batch, _empty()
+        if len(batch.call_value_offsets) == 1:  # no graph has modules, as in most searches
+            batch.ClearField("call_offsets")
+            batch.ClearField("call_value_offsets")
         self.graph_count = 0
         if fresh:
             self._entries.clear()
@@ -128,6 +146,12 @@ class BatchBuilder:
             results=[_type(tensor) for tensor in graph.outputs_of(op)],
             in_place=op.in_place,
         )
+
+
+def _empty() -> pb.GraphBatch:
+    return pb.GraphBatch(
+        graph_offsets=[0], edge_offsets=[0], output_offsets=[0], call_offsets=[0], call_value_offsets=[0]
+    )
 
 
 def _type_key(tensor: TensorSpec) -> Hashable:

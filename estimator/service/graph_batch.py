@@ -1,79 +1,25 @@
-"""Read a dictionary-encoded batch: check all index arrays at once, then build one graph at a time.
+"""Read a dictionary-encoded batch: its dictionary once, then one graph at a time.
 
-Every rule of `GraphBatch` in graph.proto is checked here with array arithmetic, over the whole batch,
-before a graph is built; a broken array is the request's error, not an item's. The inverse is
-`client.batch_builder`.
+`batch_arrays` has checked the index arrays before. The inverse is `client.batch_builder`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from estimator.errors import BadOptionError, GraphError
-from estimator.ir.graph import Graph
-from estimator.ir.op import Attrs, NoAttrs, Op, OpKind
+from estimator.errors import GraphError
+from estimator.ir.graph import Graph, ModuleCall, ModuleSpec
+from estimator.ir.op import NoAttrs, Op, OpKind
 from estimator.ir.tensor import TensorRole, TensorSpec
 from estimator.ir.validate import validate
+from estimator.service.batch_arrays import DistinctOp, Index, check_arrays
 from estimator.service.graph_message import ROLE_OF, attrs_from_message, kind_from_message, tensor_from_type
 from estimator.service.limits import Limits
 from estimator.v1 import graph_pb2 as pb
 
-Index = NDArray[np.int64]
-
 _SOURCES: Final = (TensorRole.INPUT, TensorRole.PARAMETER, TensorRole.BUFFER, TensorRole.CONSTANT)
-
-
-@dataclass(frozen=True, slots=True)
-class DistinctOp:
-    """One entry of the dictionary.
-
-    Attributes
-    ----------
-    operands : tuple of TensorSpec
-        Without names; a weight role means a weight of its own, ACTIVATION means fed by an edge.
-    source_role : TensorRole or None
-        Set for a graph input or shared weight, which is no operator.
-    """
-
-    kind: OpKind
-    attrs: Attrs
-    operands: tuple[TensorSpec, ...]
-    results: tuple[TensorSpec, ...]
-    in_place: bool
-    source_role: TensorRole | None
-
-    @property
-    def fed(self) -> tuple[TensorSpec, ...]:
-        """The operands that edges feed, in order."""
-        return tuple(t for t in self.operands if t.role is TensorRole.ACTIVATION)
-
-
-@dataclass(frozen=True, slots=True)
-class BatchArrays:
-    """The index arrays of a checked batch; values are numbered over the whole batch.
-
-    Attributes
-    ----------
-    first_value : array, [nodes + 1]
-        First value of each node, then the number of all values.
-    source_value : array, [edges]
-        Value read by each edge.
-    outputs : array, [all outputs]
-        Output values, cut by `output_offsets`, [graphs + 1].
-    """
-
-    graph_offsets: Index
-    op_index: Index
-    edge_offsets: Index
-    first_value: Index
-    source_value: Index
-    output_offsets: Index
-    outputs: Index
 
 
 class GraphBatch:
@@ -101,7 +47,7 @@ class GraphBatch:
         limits.check("graphs", len(message.graph_offsets) - 1)
         limits.check("nodes", len(message.op_index))
         self.ops = tuple(_distinct_op(op, f"ops[{i}]") for i, op in enumerate(message.ops))
-        self._arrays = _check(message, self.ops, limits)
+        self._arrays = check_arrays(message, self.ops, limits)
 
     def __len__(self) -> int:
         return len(self._arrays.graph_offsets) - 1
@@ -112,11 +58,19 @@ class GraphBatch:
         begin, end = arrays.graph_offsets[index : index + 2]
         base = arrays.first_value[begin]
         reads = arrays.source_value[arrays.edge_offsets[begin] : arrays.edge_offsets[end]] - base
-        parts = [arrays.op_index[begin:end], reads]  # how many reads there are, the operators say
+        parts = [arrays.op_index[begin:end], reads]
         if len(arrays.output_offsets):
             first, last = arrays.output_offsets[index : index + 2]
             parts.append(arrays.outputs[first:last] - base)
-        return b"".join([int(end - begin).to_bytes(8), *(part.tobytes() for part in parts)])
+        if len(arrays.call_offsets):
+            cuts = self._call_cuts(index)
+            parts += [cuts - cuts[0], arrays.call_values[cuts[0] : cuts[-1]] - base]
+        return b"".join(len(part).to_bytes(8) + part.tobytes() for part in parts)
+
+    def _call_cuts(self, index: int) -> Index:
+        """Return where inputs and outputs of a graph's calls begin and end in `call_values`, [2 · calls + 1]."""
+        first, last = self._arrays.call_offsets[index : index + 2]
+        return self._arrays.call_value_offsets[2 * first : 2 * last + 1]
 
     def graph(self, index: int) -> Graph:
         """Build and validate graph number `index`; its values are named ``v0``, ``v1`` and so on.
@@ -147,6 +101,7 @@ class GraphBatch:
             if op.source_role is None:
                 inputs = _operands(tensors, op, number, reads[edge - first_edge :])
                 ops.append(Op(f"{op.kind}_{number}", op.kind, inputs, outputs, op.attrs, in_place=op.in_place))
+        calls = self._calls(index, base)
         return validate(
             Graph(
                 name="network",
@@ -154,8 +109,22 @@ class GraphBatch:
                 inputs=tuple(name for name, t in tensors.items() if t.role is TensorRole.INPUT),
                 outputs=self._outputs(index, base, ops),
                 ops=tuple(ops),
+                modules=tuple(ModuleSpec(call.path, "") for call in calls),
+                module_calls=calls,
                 source_format="batch",
             )
+        )
+
+    def _calls(self, index: int, base: int) -> tuple[ModuleCall, ...]:
+        """Make module calls, each of a module of its own: which module it was does not travel."""
+        if not len(self._arrays.call_offsets):
+            return ()
+        cuts = self._call_cuts(index).tolist()
+        values = (self._arrays.call_values[cuts[0] : cuts[-1]] - base).tolist()
+        names = [tuple(f"v{v}" for v in values[a - cuts[0] : b - cuts[0]]) for a, b in pairwise(cuts)]
+        return tuple(
+            ModuleCall(f"m{k}", given, returned)
+            for k, (given, returned) in enumerate(zip(names[::2], names[1::2], strict=True))
         )
 
     def _outputs(self, index: int, base: int, ops: Sequence[Op]) -> tuple[str, ...]:
@@ -217,99 +186,3 @@ def _distinct_op(message: pb.BatchOp, where: str) -> DistinctOp:
         )
     result = tensor_from_type(message.results[0], "", source, f"{where}.results[0]")
     return DistinctOp(OpKind.IDENTITY, NoAttrs(), (), (result,), False, source)
-
-
-def _check(message: pb.GraphBatch, ops: Sequence[DistinctOp], limits: Limits) -> BatchArrays:
-    """Check every rule of the index arrays, in order of dependence."""
-    op_index = _index(message.op_index)
-    node_count = len(op_index)
-    _require("op_index", (op_index < 0) | (op_index >= len(ops)), op_index, f"an entry of ops, 0 … {len(ops) - 1}")
-    graph_offsets = _offsets("graph_offsets", message.graph_offsets, node_count)
-    _check_sizes(ops, op_index, graph_offsets, limits)
-    edge_src = _index(message.edge_src)
-    edge_offsets = _offsets("edge_offsets", message.edge_offsets, len(edge_src), node_count)
-
-    fed_count = np.array([len(op.fed) for op in ops], dtype=np.int64)[op_index]
-    edge_count = np.diff(edge_offsets)
-    _require("edge_offsets", edge_count != fed_count, edge_offsets[:-1], "as many edges as the operator has operands")
-
-    result_count = np.array([len(op.results) for op in ops], dtype=np.int64)[op_index]
-    first_value = np.concatenate([np.zeros(1, np.int64), np.cumsum(result_count)])
-    graph_base = np.repeat(first_value[graph_offsets[:-1]], np.diff(graph_offsets))  # of each node
-    reader = np.repeat(np.arange(node_count), edge_count)
-    source_value = edge_src + graph_base[reader]
-    late = (edge_src < 0) | (source_value >= first_value[reader])
-    _require("edge_src", late, edge_src, "a value of an earlier node of the same graph")
-    _check_types(ops, op_index, source_value, edge_src)
-    output_offsets, outputs = _check_outputs(message, graph_offsets, first_value)
-    return BatchArrays(graph_offsets, op_index, edge_offsets, first_value, source_value, output_offsets, outputs)
-
-
-def _check_sizes(ops: Sequence[DistinctOp], op_index: Index, graph_offsets: Index, limits: Limits) -> None:
-    """Refuse what would unfold: a small message can use a wide operator a million times."""
-    limits.check("ops", int(np.diff(graph_offsets).max(initial=0)))
-    tensor_count = np.array([len(op.operands) + len(op.results) for op in ops], dtype=np.int64)[op_index]
-    up_to = np.concatenate([np.zeros(1, np.int64), np.cumsum(tensor_count)])
-    limits.check("batch_tensors", int(up_to[-1]))
-    limits.check("tensors", int(np.diff(up_to[graph_offsets]).max(initial=0)))
-
-
-def _check_types(ops: Sequence[DistinctOp], op_index: Index, source_value: Index, edge_src: Index) -> None:
-    """Check that each edge's value has the type that the operand declares."""
-    type_ids: dict[tuple[object, ...], int] = {}
-
-    def ids(specs: Iterable[TensorSpec]) -> list[int]:
-        return [type_ids.setdefault((t.shape, t.dtype, t.quantised, t.strides), len(type_ids)) for t in specs]
-
-    value_types = _gather([ids(op.results) for op in ops], op_index)
-    wanted_types = _gather([ids(op.fed) for op in ops], op_index)
-    _require("edge_src", value_types[source_value] != wanted_types, edge_src, "a value of the operand's type")
-
-
-def _check_outputs(message: pb.GraphBatch, graph_offsets: Index, first_value: Index) -> tuple[Index, Index]:
-    outputs = _index(message.output_src)
-    if not message.output_offsets:
-        _require("output_src", np.ones(len(outputs), bool), outputs, "nothing where output_offsets is empty")
-        return outputs, outputs
-    offsets = _offsets("output_offsets", message.output_offsets, len(outputs), len(graph_offsets) - 1)
-    graph = np.repeat(np.arange(len(graph_offsets) - 1), np.diff(offsets))
-    base, end = first_value[graph_offsets[:-1]][graph], first_value[graph_offsets[1:]][graph]
-    values = outputs + base
-    _require("output_src", (outputs < 0) | (values >= end), outputs, "a value of the same graph")
-    return offsets, values
-
-
-def _gather(rows: Sequence[Sequence[int]], index: Index) -> Index:
-    """Concatenate ``rows[i] for i in index`` without a loop over the index."""
-    lengths = np.array([len(row) for row in rows], dtype=np.int64)
-    flat = np.array([item for row in rows for item in row], dtype=np.int64)
-    starts = np.cumsum(lengths) - lengths
-    taken = lengths[index]
-    within = np.arange(taken.sum()) - np.repeat(np.cumsum(taken) - taken, taken)
-    gathered: Index = flat[np.repeat(starts[index], taken) + within]
-    return gathered
-
-
-def _index(values: Iterable[int]) -> Index:
-    array: Index = np.asarray(values).astype(np.int64)  # protobuf hands its buffer over: no Python loop
-    return array
-
-
-def _offsets(name: str, values: Sequence[int], total: int, count: int | None = None) -> Index:
-    """Check an offsets array: `count` + 1 entries, ascending from 0 to `total`."""
-    offsets = _index(values)
-    if len(offsets) != (count + 1 if count is not None else max(len(offsets), 1)):
-        wanted = "one entry or more" if count is None else f"{count + 1} entries"
-        raise BadOptionError(f"{name} has {len(offsets)} entries", where=f"batch.{name}", expected=wanted)
-    _require(name, np.diff(offsets, prepend=0) < 0, offsets, "ascending from 0")
-    if offsets[0] != 0 or offsets[-1] != total:
-        raise BadOptionError(
-            f"{name} runs from {offsets[0]} to {offsets[-1]}", where=f"batch.{name}", expected=f"from 0 to {total}"
-        )
-    return offsets
-
-
-def _require(name: str, wrong: NDArray[np.bool_], values: Index, expected: str) -> None:
-    if wrong.any():
-        at = int(wrong.argmax())
-        raise BadOptionError(f"{name}[{at}] is {values[at]}", where=f"batch.{name}[{at}]", expected=expected)

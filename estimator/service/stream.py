@@ -50,5 +50,8 @@ class StreamDictionary:
             edge_src=request.batch.edge_src,
             output_offsets=request.batch.output_offsets,
             output_src=request.batch.output_src,
+            call_offsets=request.batch.call_offsets,
+            call_value_offsets=request.batch.call_value_offsets,
+            call_values=request.batch.call_values,
         )
         return pb.BatchEstimateRequest(batch=batch, targets=self._targets)

@@ -455,7 +455,7 @@ class BatchOperand(_message.Message):
     def __init__(self, type: _Optional[_Union[TensorType, _Mapping]] = ..., role: _Optional[_Union[TensorRole, str]] = ...) -> None: ...
 
 class GraphBatch(_message.Message):
-    __slots__ = ("ops", "graph_offsets", "op_index", "edge_offsets", "edge_src", "output_offsets", "output_src")
+    __slots__ = ("ops", "graph_offsets", "op_index", "edge_offsets", "edge_src", "output_offsets", "output_src", "call_offsets", "call_value_offsets", "call_values")
     OPS_FIELD_NUMBER: _ClassVar[int]
     GRAPH_OFFSETS_FIELD_NUMBER: _ClassVar[int]
     OP_INDEX_FIELD_NUMBER: _ClassVar[int]
@@ -463,6 +463,9 @@ class GraphBatch(_message.Message):
     EDGE_SRC_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_OFFSETS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_SRC_FIELD_NUMBER: _ClassVar[int]
+    CALL_OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    CALL_VALUE_OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    CALL_VALUES_FIELD_NUMBER: _ClassVar[int]
     ops: _containers.RepeatedCompositeFieldContainer[BatchOp]
     graph_offsets: _containers.RepeatedScalarFieldContainer[int]
     op_index: _containers.RepeatedScalarFieldContainer[int]
@@ -470,4 +473,7 @@ class GraphBatch(_message.Message):
     edge_src: _containers.RepeatedScalarFieldContainer[int]
     output_offsets: _containers.RepeatedScalarFieldContainer[int]
     output_src: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, ops: _Optional[_Iterable[_Union[BatchOp, _Mapping]]] = ..., graph_offsets: _Optional[_Iterable[int]] = ..., op_index: _Optional[_Iterable[int]] = ..., edge_offsets: _Optional[_Iterable[int]] = ..., edge_src: _Optional[_Iterable[int]] = ..., output_offsets: _Optional[_Iterable[int]] = ..., output_src: _Optional[_Iterable[int]] = ...) -> None: ...
+    call_offsets: _containers.RepeatedScalarFieldContainer[int]
+    call_value_offsets: _containers.RepeatedScalarFieldContainer[int]
+    call_values: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, ops: _Optional[_Iterable[_Union[BatchOp, _Mapping]]] = ..., graph_offsets: _Optional[_Iterable[int]] = ..., op_index: _Optional[_Iterable[int]] = ..., edge_offsets: _Optional[_Iterable[int]] = ..., edge_src: _Optional[_Iterable[int]] = ..., output_offsets: _Optional[_Iterable[int]] = ..., output_src: _Optional[_Iterable[int]] = ..., call_offsets: _Optional[_Iterable[int]] = ..., call_value_offsets: _Optional[_Iterable[int]] = ..., call_values: _Optional[_Iterable[int]] = ...) -> None: ...

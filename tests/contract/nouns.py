@@ -86,7 +86,8 @@ def graphs(draw):
         ops.append(
             ir.Op(f"op{number}", kind, reads, tuple(writes), draw(attributes), draw(words), draw(words), draw(flags))
         )
-    outputs = tuple(draw(st.lists(st.sampled_from(sorted(specs)), max_size=3, unique=True)))
+    names = st.sampled_from(sorted(specs))
+    outputs = tuple(draw(st.lists(names, max_size=3, unique=True)))
     return Graph(
         name=draw(words),
         tensors=specs,
@@ -94,7 +95,7 @@ def graphs(draw):
         outputs=outputs,
         ops=tuple(ops),
         modules=draw(tuples(st.builds(ModuleSpec, words, words, tuples(words), tuples(words)))),
-        module_calls=draw(tuples(st.builds(ModuleCall, words, tuples(words), tuples(words)))),
+        module_calls=draw(tuples(st.builds(ModuleCall, words, tuples(names), tuples(names)))),
         notes=draw(tuples(words)),
         source_format=draw(words),
     )

@@ -107,12 +107,28 @@ def test_random_arrays_are_refused_or_answered(service, **arrays):
 
 
 @given(
-    field=st.sampled_from(["graph_offsets", "op_index", "edge_offsets", "edge_src", "output_offsets", "output_src"]),
+    field=st.sampled_from(
+        [
+            "graph_offsets",
+            "op_index",
+            "edge_offsets",
+            "edge_src",
+            "output_offsets",
+            "output_src",
+            "call_offsets",
+            "call_value_offsets",
+            "call_values",
+        ]
+    ),
     position=st.integers(0, 1000),
     value=st.integers(-(2**31), 2**31 - 1) | st.integers(-2, 12),
 )
 def test_one_wrong_number_is_refused_or_answered(service, field, position, value):
     batch = graph_pb2.GraphBatch.FromString(GOOD_BYTES)
+    if field.startswith("call"):
+        batch.MergeFrom(
+            graph_pb2.GraphBatch(call_offsets=[0, 1, 2, 2], call_value_offsets=range(5), call_values=[0] * 4)
+        )
     array = getattr(batch, field)
     array[position % len(array)] = value
     request = pb.BatchEstimateRequest(batch=batch, targets=[TARGET])

@@ -66,6 +66,20 @@ def test_an_output_may_be_read_as_well():
     assert batch.graph(1).outputs == ("v2",)
 
 
+def test_calls_of_modules_name_what_they_were_given_and_returned():
+    calls = {
+        "call_offsets": [0, 2, 3],
+        "call_value_offsets": [0, 1, 2, 4, 5, 6, 7],
+        "call_values": [0, 1, 0, 1, 2, 1, 2],
+    }
+    batch = GraphBatch(residual(**calls), Limits())
+    assert [(c.inputs, c.outputs) for c in batch.graph(0).module_calls] == [
+        (("v0",), ("v1",)),
+        (("v0", "v1"), ("v2",)),
+    ]
+    assert [(c.inputs, c.outputs) for c in batch.graph(1).module_calls] == [(("v1",), ("v2",))]
+
+
 def test_a_weight_that_two_operators_share_is_a_node_of_its_own():
     weight = pb.BatchOp(results=[SQUARE], source_role=pb.TENSOR_ROLE_PARAMETER)
     shared = pb.BatchOp(
@@ -111,6 +125,13 @@ def test_a_weight_that_two_operators_share_is_a_node_of_its_own():
         ({"output_offsets": [0, 1, 2], "output_src": [2, 3]}, "output_src[1]"),
         ({"output_offsets": [0, 1, 2], "output_src": [2, -1]}, "output_src[1]"),
         ({"output_src": [2]}, "output_src[0]"),
+        ({"call_value_offsets": [0]}, "call_value_offsets[0]"),
+        ({"call_values": [0]}, "call_values[0]"),
+        ({"call_offsets": [0, 0, 0]}, "call_value_offsets"),
+        ({"call_offsets": [0, 1, 1], "call_value_offsets": [0, 1], "call_values": [0]}, "call_offsets"),
+        ({"call_offsets": [0, 1, 1], "call_value_offsets": [0, 1, 2, 2], "call_values": [0, 1]}, "call_value_offsets"),
+        ({"call_offsets": [0, 1, 1], "call_value_offsets": [0, 1, 2], "call_values": [0, 3]}, "call_values[1]"),
+        ({"call_offsets": [0, 1, 1], "call_value_offsets": [0, 1, 2], "call_values": [-1, 2]}, "call_values[0]"),
     ],
 )
 def test_a_broken_array_is_named_with_its_position(changes, place):
@@ -167,6 +188,8 @@ def test_the_same_network_has_the_same_fingerprint_and_no_other_has():
     assert batch.fingerprint(0) == batch.fingerprint(2) != batch.fingerprint(1)
     mirrored = residual(edge_src=[0, 0, 1, 0, 1])  # add(x, linear(x))
     assert GraphBatch(mirrored, Limits()).fingerprint(0) != batch.fingerprint(0)
+    called = residual(call_offsets=[0, 1, 1], call_value_offsets=[0, 1, 2], call_values=[0, 1])
+    assert GraphBatch(called, Limits()).fingerprint(0) != batch.fingerprint(0)
     kept = residual(output_offsets=[0, 2, 3], output_src=[1, 2, 2])
     assert GraphBatch(kept, Limits()).fingerprint(0) != batch.fingerprint(0)
 
