@@ -203,7 +203,7 @@ def _dynamic_quantise(node: Node) -> None:
 def _dequantise(node: Node) -> None:
     """On a weight it leaves no op: the consumer reads the stored integers (see `emit_many`)."""
     x = node.input(0)
-    if x.is_weight:
+    if x.is_weight and node.input(1).is_weight:
         node.as_weight(0)
         node.as_weight(1, TensorRole.CONSTANT)
         node.emit(OpKind.DEQUANTIZE, x.shape, dtype=x.dtype, quantised=True)

@@ -1,0 +1,84 @@
+"""A file with a fixed batch, rescaled, must be the same file exported with a symbolic batch."""
+
+from __future__ import annotations
+
+import onnx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from estimator.frontends.onnx_model import parse_onnx
+from estimator.frontends.rebatch import rebatch
+from estimator.ir.graph import Graph
+from tests.frontends.onnx_files import integers, model, node, value, weight
+
+
+def attention(batch: int | str) -> onnx.ModelProto:
+    """One attention layer over 6 tokens and a class token that the exporter expanded to the batch."""
+    b = batch if isinstance(batch, int) else None
+    heads = [node("Reshape", f"{n} split", f"{n}s") for n in "qkv"]
+    turned = [node("Transpose", f"{n}s", f"{n}t", perm=p) for n, p in zip("qkv", ([0, 2, 1, 3], [0, 2, 3, 1],
+              [0, 2, 1, 3]), strict=True)]  # fmt: skip
+    token = [] if b else [node("Shape", "x", "n1", end=1), node("Concat", "n1 rest", "wide", axis=0)]
+    nodes = [
+        *token,
+        node("Expand", "cls wide", "token"),
+        node("Concat", "token x", "all", axis=1),
+        *(node("MatMul", f"all w{n}", n) for n in "qkv"),
+        *heads,
+        *turned,
+        node("MatMul", "qt kt", "scores"),
+        node("Softmax", "scores", "probabilities", axis=-1),
+        node("MatMul", "probabilities vt", "mixed"),
+        node("Transpose", "mixed", "back", perm=[0, 2, 1, 3]),
+        node("Reshape", "back joined", "y"),
+        node("ReduceMean", "y", "mean", axes=[1], keepdims=0),
+    ]
+    weights = [weight("cls", 1, 1, 8), *(weight(f"w{n}", 8, 8) for n in "qkv"), integers("rest", 1, 8),
+               integers("split", b or 0, 7, 2, 4), integers("joined", b or 0, 7, 8)]  # fmt: skip
+    if b:
+        weights.append(integers("wide", b, 1, 8))
+    return model(nodes, [value("x", [batch, 6, 8])], "mean", weights, opset=17)
+
+
+def channel_first(batch: int | str) -> onnx.ModelProto:
+    """Time-major and back: the batch is not always the leading axis."""
+    b = batch if isinstance(batch, int) else -1
+    nodes = [
+        node("Transpose", "x", "t", perm=[1, 0, 2]),
+        node("Reshape", "t merged", "m"),
+        node("Relu", "m", "r"),
+        node("Reshape", "r apart", "a"),
+        node("Transpose", "a", "y", perm=[1, 2, 0]),
+    ]
+    weights = [integers("merged", 5, b, 2, 3), integers("apart", 5, b, 6)]
+    return model(nodes, [value("x", [batch, 5, 6])], "y", weights)
+
+
+def shapes(graph: Graph) -> list[tuple[int, ...]]:
+    """Output shapes of the ops that both forms have (the symbolic form also computes shapes)."""
+    return [t.shape for op in graph.ops if op.kind != "shape" and op.source != "Expand" for t in graph.outputs_of(op)]
+
+
+@pytest.mark.parametrize("network", [attention, channel_first])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(old=st.integers(1, 4), new=st.integers(1, 9))
+def test_a_fixed_batch_rescales_to_what_a_symbolic_one_gives(network: object, old: int, new: int) -> None:
+    assert callable(network)
+    fixed = parse_onnx(network(old).SerializeToString(), name="fixed", batch=new)
+    symbolic = parse_onnx(network("batch").SerializeToString(), name="symbolic", batch=new)
+    assert shapes(fixed) == shapes(symbolic)
+
+
+def test_the_same_batch_changes_nothing() -> None:
+    graph = parse_onnx(attention(2).SerializeToString(), name="a")
+    assert rebatch(graph, 2) is graph
+    assert rebatch(rebatch(graph, 6), 2).tensors == graph.tensors
+
+
+def test_weights_keep_their_shapes() -> None:
+    graph = parse_onnx(attention(1).SerializeToString(), name="a")
+    wide = rebatch(graph, 32)
+    assert wide.params == graph.params == 8 + 3 * 64
+    assert wide.batch == 32
+    assert "batch 1" in wide.notes[-1]
