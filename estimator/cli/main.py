@@ -49,7 +49,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     "serve": Verb("serve", "serve", "Answer over gRPC."),
 }
 
-_FLAGS: Final = frozenset({"--strict", "--pessimistic", "--help", "-h", "--version"})
+_FLAGS: Final = frozenset({"--strict", "--pessimistic", "--here", "--help", "-h", "--version"})
 """Options without a value, as far as `verb_first` must know them to find the first positional argument."""
 
 
