@@ -159,7 +159,7 @@ class GraphBuilder:
             if derived not in kept or kept[derived].role is not TensorRole.PARAMETER:
                 continue
             roots = self._roots(sources)
-            if roots <= sources_seen:
+            if roots and roots <= sources_seen:
                 kept[derived] = replace(kept[derived], role=TensorRole.BUFFER)
             sources_seen |= roots
         graph = Graph(
