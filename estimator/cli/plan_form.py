@@ -42,7 +42,7 @@ def plan_screen(answer: Plan, *, colour: bool = False) -> str:
                 no_wrap=True,
                 overflow="ellipsis",
                 header_style="dim",
-                max_width=28 if name == "model" else None,
+                min_width=len(name),
             )
         shown = _worth_showing(answer)
         for one in shown:
@@ -130,8 +130,8 @@ def _documents(feasible: Sequence[Feasible]) -> list[Json]:
 def _cells(one: Feasible, on_front: bool) -> tuple[str, ...]:
     estimate = one.estimate
     return (
-        shorten(printable(estimate.model), 28),
-        shorten(printable(f"{estimate.device}/{estimate.unit}"), 26),
+        shorten(printable(estimate.model), 24),
+        shorten(printable(f"{estimate.device}/{estimate.unit}"), 24),
         printable(estimate.precision),
         str(estimate.batch),
         f"{milliseconds(estimate.latency.p50_s)} ms",

@@ -56,7 +56,7 @@ def explain_kernel(estimate: Estimate, wanted: str, graph: Graph) -> str:
     ]
     if kernel.scope:
         lines.append(f"  module        {printable(kernel.scope)}")
-    return "\n".join([*lines, "", *_op_lines(kernel, graph)])
+    return "\n".join([*lines, "", "  operators, in the model's own element types:", *_op_lines(kernel, graph)])
 
 
 def find_kernel(estimate: Estimate, wanted: str) -> KernelEstimate:
