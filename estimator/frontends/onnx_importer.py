@@ -446,8 +446,14 @@ class Node:
         return next((s.dtype for s in sources if not s.is_weight), sources[0].dtype)
 
     def scope(self) -> str:
-        """Return the module path as exporters write it into node names: ``/layer1/layer1.0/conv1/Conv``."""
-        return self.name.strip("/").rpartition("/")[0]
+        """Return the module path in a node name: ``/layer1/layer1.0/conv1/Conv`` ran in ``layer1.0.conv1``."""
+        path: list[str] = []
+        for part in self.name.strip("/").split("/")[:-1]:
+            if path and part.startswith(f"{path[-1]}."):
+                path[-1] = part  # torch repeats the container's name before its item's
+            else:
+                path.append(part)
+        return ".".join(path)
 
     def _declared(self, local: str) -> tuple[Shape, DType] | None:
         """Shape and type that the file states for a tensor, if it does so without unknowns."""

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 # The rule modules register themselves.
-from estimator.errors import BadOptionError, ModelFileError
+from estimator.errors import ModelFileError
 from estimator.frontends import tf_compute, tf_movement  # noqa: F401
 from estimator.frontends.graph_builder import GraphBuilder
 from estimator.frontends.input_binding import BoundInputs, DeclaredInput, Extent, bind_inputs, check_batch
@@ -212,7 +212,7 @@ def _result_tensors(graph: Any, outputs: Sequence[str], operations: Sequence[Any
                 leaves.append(operation)
     results = [o.outputs[0] for o in leaves if all(_only_effects(t) for t in o.outputs)]
     if not results:
-        raise BadOptionError(f"{path} has no result that depends on an input", expected="a graph with a placeholder")
+        raise ModelFileError(f"{path} has no result that depends on an input", expected="a graph with a placeholder")
     return results
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +134,25 @@ def test_a_transpose_is_a_copy_unless_only_unit_axes_move(tmp_path: Path) -> Non
     assert [op.kind for op in graph.ops] == [OpKind.VIEW, OpKind.VIEW]
     graph = graph_of(model(nodes, [value("x", [1, 2, 5, 4])], "z"), tmp_path)
     assert [op.attrs for op in graph.ops] == [CopyAttrs("transpose", transposing=True)] * 2
+
+
+def test_module_paths_are_read_from_node_names(tmp_path: Path) -> None:
+    nodes = [
+        node("Relu", "x", "a", name="/layer4/layer4.0/downsample/downsample.1/Relu"),
+        node("Relu", "a", "b", name="/conv1/Relu"),
+        node("Relu", "b", "y", name="plain"),
+    ]
+    graph = graph_of(model(nodes, [value("x", [1])], "y"), tmp_path)
+    assert [op.scope for op in graph.ops] == ["layer4.0.downsample.1", "conv1", ""]
+
+
+def test_reading_imports_no_framework(tmp_path: Path) -> None:
+    path = write(tmp_path / "model.onnx", conv_model(1))
+    code = (
+        "import sys; from estimator.frontends.select import load_graph; load_graph(sys.argv[1]);"
+        "assert not {'torch', 'onnx', 'google.protobuf', 'tensorflow'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
 
 
 # ---------------------------------------------------------------- batch and symbols
