@@ -25,6 +25,7 @@ from estimator.errors import TraceError
 from estimator.frontends.aten import OperatorPlan, plan_of, recorded_outputs
 from estimator.frontends.aten_call import Call
 from estimator.frontends.aten_quantised import PackedWeight, unpack
+from estimator.frontends.call_spelling import SPELT, spelt_source
 from estimator.frontends.shape_memo import remembered_result
 from estimator.frontends.tensor_book import TensorBook, flat_tensors
 from estimator.ir.graph import Graph, ModuleCall, ModuleSpec
@@ -253,7 +254,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
             names = (self.book.add(op_name, outputs[0], TensorRole.ACTIVATION),)
         else:
             names = tuple(self.book.add(f"{op_name}.{i}", t, TensorRole.ACTIVATION) for i, t in enumerate(outputs))
-        self.ops.append(Op(op_name, kind, inputs, names, attrs, self.scope, plan.source, plan.in_place))
+        source = plan.source
+        if plan.name in SPELT and not plan.in_place:
+            source = spelt_source(plan.name, source)
+        self.ops.append(Op(op_name, kind, inputs, names, attrs, self.scope, source, plan.in_place))
 
     def _opened(self, packed: torch.ScriptObject) -> PackedWeight | None:
         """Open a quantised module's packed weight and list its tensors as that module's parameters."""

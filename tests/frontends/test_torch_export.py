@@ -30,7 +30,8 @@ def rows(graph: Graph) -> list[Row]:
     """Everything about the ops but their names; metadata-only ops aside, which the two front-ends spell differently."""
     return [
         (
-            op.kind, op.attrs, shapes(graph, op.inputs), shapes(graph, op.outputs), op.source, op.scope, op.in_place,
+            op.kind, op.attrs, shapes(graph, op.inputs), shapes(graph, op.outputs), op.source.split(".")[1], op.scope,
+            op.in_place,
         )
         for op in graph.ops
         if op.kind not in FREE

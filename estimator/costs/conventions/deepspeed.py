@@ -1,7 +1,7 @@
 """DeepSpeed 0.19 flops profiler: patched `torch.nn.functional` and tensor functions, hooks on recurrent layers.
 
-Flops count 1 MAC as 2; recurrent layers and einsum report flops but no MACs. What a graph cannot tell: `a + b` (not
-patched) from `torch.add` (patched); sums and products are taken for operators.
+Flops count 1 MAC as 2; recurrent layers and einsum report flops but no MACs. `torch.add` and `x.mul()` are patched,
+``+`` and ``*`` are not; `F.softmax` is, `x.softmax()` is not.
 
 Source: deepspeed/profiling/flops_profiler/profiler.py, release 0.19.8.
 """
@@ -13,7 +13,11 @@ import math
 from estimator.costs.conventions.aten_name import aten_name
 from estimator.costs.conventions.count import Convention, Count
 from estimator.costs.conventions.op_walk import OpRule, Work, count_ops, einsum_path_flops
-from estimator.costs.conventions.patched_function import PatchedActivations
+from estimator.costs.conventions.patched_function import (
+    PatchedActivations,
+    patched_softmax,
+    patched_sum_or_product,
+)
 from estimator.costs.conventions.rnn_cell_rule import rnn_layer_work
 from estimator.costs.convolution import conv_macs
 from estimator.costs.matmul import contracted_extent
@@ -21,7 +25,7 @@ from estimator.costs.normalisation import has_stored_statistics
 from estimator.costs.recurrent import GATES
 from estimator.costs.registry import Tensors
 from estimator.ir.graph import Graph
-from estimator.ir.op import EinsumAttrs, NormAttrs, Op, OpKind, ResizeAttrs, RnnAttrs, SoftmaxAttrs
+from estimator.ir.op import EinsumAttrs, NormAttrs, Op, OpKind, ResizeAttrs, RnnAttrs
 
 _PATCHED_ACTIVATIONS = frozenset({"relu", "prelu", "elu", "leaky_relu", "relu6", "silu", "gelu"})
 _RESIZE_BY_SCALE = frozenset({"torchvision.models.detection.transform.GeneralizedRCNNTransform"})
@@ -74,8 +78,11 @@ def _norm(op: Op, inputs: Tensors, _outputs: Tensors) -> Work | None:
 
 
 def _softmax(op: Op, inputs: Tensors, _outputs: Tensors) -> Work | None:
-    logarithm = isinstance(op.attrs, SoftmaxAttrs) and op.attrs.log
-    return None if logarithm else Work(other=inputs[0].numel)
+    return Work(other=inputs[0].numel) if patched_softmax(op) else None
+
+
+def _binary(op: Op, _inputs: Tensors, outputs: Tensors) -> Work | None:
+    return Work(other=outputs[0].numel) if patched_sum_or_product(op) else None
 
 
 def _resize(op: Op, inputs: Tensors, outputs: Tensors) -> Work:
@@ -106,6 +113,7 @@ _RULES: dict[OpKind, OpRule] = {
     OpKind.POOL: _input_elements,
     OpKind.ADAPTIVE_POOL: _input_elements,
     OpKind.SOFTMAX: _softmax,
+    OpKind.BINARY: _binary,
     OpKind.RESIZE: _resize,
 }
 
@@ -143,7 +151,8 @@ CONVENTION = Convention(
         "activation": "ReLU, LeakyReLU, PReLU, ELU, GELU, SiLU, F.relu6 1 per element; nn.ReLU6 nothing",
         "pooling": "1 per input",
         "adaptive pooling": "1 per input",
-        "softmax": "1 per element",
+        "softmax": "F.softmax 1 per element; the method nothing",
+        "elementwise": "torch.add and torch.mul 1 per output; + and * nothing",
         "resize": "by scale 1 per output; by size 1 per pixel",
     },
     counter=_count,

@@ -50,7 +50,7 @@ def _conv(op: Op, inputs: Tensors, outputs: Tensors) -> Work | None:
 
 
 def _matmul(op: Op, inputs: Tensors, outputs: Tensors) -> Work | None:
-    if op.source.startswith("aten.") and aten_name(op) not in _MATMULS:
+    if op.source.startswith(("aten.", "operator.")) and aten_name(op) not in _MATMULS:
         return None
     return Work(macs=outputs[0].numel * contracted_extent(inputs, outputs))
 

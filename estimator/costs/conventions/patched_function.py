@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from estimator.costs.conventions.aten_name import aten_name
+from estimator.costs.conventions.aten_name import aten_name, is_direct_call
 from estimator.ir.graph import Graph
-from estimator.ir.op import FunctionAttrs, Op, OpKind
+from estimator.ir.op import FunctionAttrs, Op, OpKind, SoftmaxAttrs
 
 _KEEP_A_REFERENCE = frozenset(
     {"torch.nn.modules.transformer.TransformerEncoderLayer", "torch.nn.modules.transformer.TransformerDecoderLayer"}
@@ -28,6 +28,17 @@ class PatchedActivations:
         """
         if op.kind is not OpKind.ACTIVATION or not isinstance(op.attrs, FunctionAttrs):
             return False
-        if op.attrs.function not in self._functions or op.scope in self._hidden_in:
+        if op.attrs.function not in self._functions or op.scope in self._hidden_in or is_direct_call(op):
             return False
         return not (op.attrs.function == "relu6" and aten_name(op).startswith("hardtanh"))
+
+
+def patched_softmax(op: Op) -> bool:
+    """Whether a softmax is `F.softmax`, which both tools patch; log-softmax, methods and `torch.softmax` are not."""
+    logarithm = isinstance(op.attrs, SoftmaxAttrs) and op.attrs.log
+    return op.kind is OpKind.SOFTMAX and not logarithm and not is_direct_call(op)
+
+
+def patched_sum_or_product(op: Op) -> bool:
+    """Whether an elementwise op is `torch.add`, `torch.mul` or a method: both tools patch those, not ``+`` and ``*``."""
+    return op.kind is OpKind.BINARY and is_direct_call(op) and aten_name(op) in ("add", "mul")

@@ -3,8 +3,7 @@
 `nn.ReLU` calls the patched `F.relu`, so activations and pools in modules count twice; `F.linear` is not patched, so
 fully connected work outside `nn.Linear` is nothing. Hook counts are divided by the batch, function counts are not.
 
-What a graph cannot tell: `a + b`, `a @ b` (not patched) from `torch.add`, `torch.matmul` (patched). Sums and products
-are taken for operators, matrix products for functions.
+`torch.matmul`, `torch.add`, `x.mul()` are patched, ``@``, ``+`` and ``*`` are not; `F.softmax` is, `x.softmax()` not.
 
 Source: ptflops/pytorch_engine.py and pytorch_ops.py, release 0.7.5.
 """
@@ -14,19 +13,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from estimator.costs.conventions.aten_name import aten_name
+from estimator.costs.conventions.aten_name import aten_name, is_operator
 from estimator.costs.conventions.count import Convention, Count, LayerCount
 from estimator.costs.conventions.missed import note_missed_macs
 from estimator.costs.conventions.module_run import STAND_IN_NOTE, ModuleRun, ModuleTree, layer_type
 from estimator.costs.conventions.op_class import class_of_module
 from estimator.costs.conventions.op_walk import Work as FunctionWork
 from estimator.costs.conventions.op_walk import op_layer
-from estimator.costs.conventions.patched_function import PatchedActivations
+from estimator.costs.conventions.patched_function import (
+    PatchedActivations,
+    patched_softmax,
+    patched_sum_or_product,
+)
 from estimator.costs.conventions.registered import packed_note, registered_parameters
 from estimator.costs.conventions.rnn_cell_rule import rnn_layer_work
 from estimator.costs.matmul import contracted_extent
 from estimator.ir.graph import Graph, ModuleSpec
-from estimator.ir.op import NormAttrs, Op, OpKind, RnnAttrs, SoftmaxAttrs
+from estimator.ir.op import NormAttrs, Op, OpKind, RnnAttrs
 
 Work = tuple[int, int, int]
 """(macs, other, bias)."""
@@ -165,12 +168,13 @@ def _function_work(op: Op, graph: Graph, activations: PatchedActivations) -> Fun
         return FunctionWork(other=inputs[0].numel) if activations.sees(op) else None
     if op.kind in (OpKind.POOL, OpKind.ADAPTIVE_POOL):
         return FunctionWork(other=inputs[0].numel)
-    if op.kind is OpKind.SOFTMAX:
-        logarithm = isinstance(op.attrs, SoftmaxAttrs) and op.attrs.log
-        return None if logarithm else FunctionWork(other=inputs[0].numel)
+    if patched_softmax(op):
+        return FunctionWork(other=inputs[0].numel)
+    if patched_sum_or_product(op):
+        return FunctionWork(other=outputs[0].numel)
     if op.kind is OpKind.RESIZE:
         return FunctionWork(other=outputs[0].numel)
-    if op.kind is OpKind.MATMUL and aten_name(op) in _PATCHED_PRODUCTS:
+    if op.kind is OpKind.MATMUL and aten_name(op) in _PATCHED_PRODUCTS and not is_operator(op):
         macs = outputs[0].numel * contracted_extent(inputs, outputs)
         return FunctionWork(macs, bias=inputs[2].numel if len(inputs) > 2 else 0)
     return None
@@ -246,7 +250,7 @@ CONVENTION = Convention(
     rules={
         "convolution": "nn.ConvNd modules, 1 MAC = 1, bias 1 per output",
         "linear": "nn.Linear modules only, 1 MAC = 1, bias 1 per output",
-        "matmul": "torch.matmul, bmm, addmm: 1 MAC = 1, addend 1 per element of it",
+        "matmul": "torch.matmul, bmm, addmm: 1 MAC = 1, addend 1 per element of it; @ nothing",
         "attention": "nn.MultiheadAttention: projections, products, scaling, softmax; fused attention nothing",
         "recurrent": "gate products, biases, cell arithmetic",
         "batch norm": "2 per element (1 without scale and shift)",
@@ -254,7 +258,8 @@ CONVENTION = Convention(
         "activation": "1 per element; in a module 2 (hook and function); SiLU and nn.ReLU6 1",
         "pooling": "1 per input; in a module 2",
         "adaptive pooling": "1 per input; in a module 2",
-        "softmax": "1 per element",
+        "softmax": "F.softmax 1 per element; the method nothing",
+        "elementwise": "torch.add and torch.mul 1 per output; + and * nothing",
         "resize": "1 per output; in a module 2",
     },
     counter=_count,

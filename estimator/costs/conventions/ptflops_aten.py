@@ -5,6 +5,7 @@ Source: ptflops/aten_engine.py and aten_ops.py, release 0.7.5.
 
 from __future__ import annotations
 
+from estimator.costs.attention import score_count
 from estimator.costs.conventions.aten_name import aten_name
 from estimator.costs.conventions.contiguity import Contiguity
 from estimator.costs.conventions.count import Convention, Count
@@ -13,13 +14,21 @@ from estimator.costs.convolution import conv_macs
 from estimator.costs.matmul import contracted_extent, einsum_steps
 from estimator.costs.recurrent import rnn_cells, rnn_product_macs, sequence_steps
 from estimator.costs.registry import Tensors
+from estimator.costs.training import gradient_tensors
 from estimator.ir.graph import Graph
 from estimator.ir.op import Op, OpKind, RnnAttrs
 
 _NOT_COUNTED = frozenset({"mv", "dot", "addmv", "baddbmm"})
 
 
-def _work(op: Op, inputs: Tensors, outputs: Tensors, contiguity: Contiguity) -> Work | None:
+def _attention(op: Op, inputs: Tensors, learned: frozenset[str]) -> Work | None:
+    """Count attention that the fused CPU kernel refuses and torch decomposes: with a learned mask, or d ≠ dv."""
+    q, _, v = inputs[:3]
+    fused = not any(name in learned for name in op.inputs[3:]) and q.shape[-1] == v.shape[-1] and len(q.shape) == 4
+    return None if fused else Work(score_count(inputs) * (q.shape[-1] + v.shape[-1]))
+
+
+def _work(op: Op, inputs: Tensors, outputs: Tensors, contiguity: Contiguity, learned: frozenset[str]) -> Work | None:
     """Count what the CPU dispatches for an op; None where that has no rule."""
     out = outputs[0]
     if op.kind is OpKind.CONV:
@@ -32,6 +41,8 @@ def _work(op: Op, inputs: Tensors, outputs: Tensors, contiguity: Contiguity) -> 
         if aten_name(op) in _NOT_COUNTED or min(len(t.shape) for t in inputs[:2]) < 2:
             return None
         return Work(out.numel * contracted_extent(inputs, outputs), bias=out.numel if len(inputs) > 2 else 0)
+    if op.kind is OpKind.ATTENTION:
+        return _attention(op, inputs, learned)
     if op.kind is OpKind.EINSUM:
         return Work(sum(step.extent for step in einsum_steps(op, [t.shape for t in inputs]) if step.summed))
     if op.kind is OpKind.RNN and isinstance(op.attrs, RnnAttrs):
@@ -55,10 +66,10 @@ def _recurrent(attrs: RnnAttrs, inputs: Tensors) -> Work:
 
 
 def _count(convention: Convention, graph: Graph) -> Count:
-    contiguity = Contiguity(graph)
+    contiguity, learned = Contiguity(graph), gradient_tensors(graph)
 
     def rule(op: Op, inputs: Tensors, outputs: Tensors) -> Work | None:
-        return _work(op, inputs, outputs, contiguity)
+        return _work(op, inputs, outputs, contiguity, learned)
 
     return count_ops(convention, graph, lambda _: rule)
 
@@ -72,6 +83,7 @@ CONVENTION = Convention(
         "convolution": "1 MAC = 1, bias 1 per output",
         "linear": "1 MAC = 1, bias 1 per output where torch fuses it (addmm)",
         "matmul": "1 MAC = 1, addend 1 per output; baddbmm nothing",
+        "attention": "nothing where the fused CPU kernel takes it; with a learned mask both products, 1 MAC = 1",
         "recurrent": "GRU, plain RNN, cells: gate products and biases; LSTM layers nothing",
     },
     counter=_count,
