@@ -64,6 +64,8 @@ class OperatorPlan:
         No rule, but torch can express it by simpler operators.
     is_quantised : bool
         One of ``quantized::``, whose weights are packed script objects.
+    creates : bool
+        It makes a tensor from numbers alone, on a device that is an argument.
     """
 
     name: str
@@ -79,6 +81,7 @@ class OperatorPlan:
     is_pure: bool
     decomposes: bool
     is_quantised: bool
+    creates: bool
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """Every argument in schema order, defaults filled in."""
@@ -123,6 +126,7 @@ def plan_of(operator: torch._ops.OpOverload) -> OperatorPlan:
         is_pure=not (writes or aliasing or may_view or is_identity) and namespace in ("aten", "torchvision"),
         decomposes=rule is None and operator.has_kernel_for_dispatch_key(_COMPOSITE),
         is_quantised=namespace.startswith("quantized"),
+        creates=name in aten_movement.FILLS and not in_place and any(a.name == "device" for a in schema.arguments),
     )
 
 

@@ -201,6 +201,11 @@ def _native_group_norm(call: Call) -> Mapped:
     return Mapped(OpKind.NORM, present((x, scale, shift)), NormAttrs("group", scale is not None, groups=groups))
 
 
+def _weight_norm(call: Call) -> Mapped:
+    """_weight_norm_interface(v, g, dim): g · v / ‖v‖, a weight made anew at every call."""
+    return Mapped(OpKind.NORM, call.tensors[:2], NormAttrs("l2"))
+
+
 def _softmax(call: Call) -> Mapped:
     """{_,}{log_,}softmax(self, dim, …)."""
     axis = positive_axis(call.args[1], len(call.tensors[0].shape))
@@ -272,6 +277,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("layer_norm", "native_layer_norm"), _layer_norm),
     "rms_norm": _rms_norm,
     "group_norm": _group_norm,
+    "_weight_norm_interface": _weight_norm,
     "native_group_norm": _native_group_norm,
     **dict.fromkeys(("softmax", "_softmax", "log_softmax", "_log_softmax", "special_softmax"), _softmax),
     **dict.fromkeys(

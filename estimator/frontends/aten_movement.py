@@ -27,7 +27,7 @@ _COPIES = words(
     "repeat_interleave copy stack tril triu diag_embed block_diag column_stack cartesian_prod diag"
 )
 _TRANSPOSING_COPIES = words("pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle rot90 stack_inner")
-_FILLS = words(
+FILLS = words(
     "zeros ones full empty arange linspace logspace eye rand randn randint randperm zeros_like ones_like full_like "
     "empty_like rand_like randn_like randint_like new_zeros new_ones new_full new_empty new_empty_strided "
     "empty_strided scalar_tensor tril_indices triu_indices fill zero normal uniform multinomial "
@@ -107,7 +107,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(VIEWS, _view),
     **dict.fromkeys(IDENTITIES, _identity),
     **dict.fromkeys(_COPIES, _copy),
-    **dict.fromkeys(_FILLS, _fill),
+    **dict.fromkeys(FILLS, _fill),
     **dict.fromkeys(("fill", "zero", "normal", "uniform", "exponential", "random"), _fill_in_place),
     **dict.fromkeys(_GATHERS, _function(OpKind.GATHER)),
     **dict.fromkeys(_SCATTERS, _function(OpKind.SCATTER)),

@@ -12,6 +12,7 @@ longest that the model's position table allows.
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from estimator.frontends.torch_source import InputSpec, TorchSource
 
 DEFAULT_SEQ_LEN = 512
 PHASES = ("prefill", "decode")
+_TOKEN_WARNING = "warn_if_padding_and_no_attention_mask"
 _MAX_CONFIG_BYTES = 16 * 1024 * 1024
 
 
@@ -60,6 +62,9 @@ def transformers_source(rest: str, seq_len: int | None) -> TorchSource:
 
     def construct() -> torch.nn.Module:
         module: torch.nn.Module = model_class._from_config(config)
+        for child in module.modules():
+            if hasattr(child, _TOKEN_WARNING):  # it reads token ids only to warn about padding
+                setattr(child, _TOKEN_WARNING, _say_nothing)
         return module
 
     prompt = _inputs_of(model_class, config, length)
@@ -68,6 +73,10 @@ def transformers_source(rest: str, seq_len: int | None) -> TorchSource:
         step = InputSpec((1, 1), torch.int64, "input_ids")
         return TorchSource(f"{name}.decode", construct, (step,), warm_start=prompt)
     return TorchSource(name, construct, prompt)
+
+
+def _say_nothing(*_args: Any, **_kwargs: Any) -> None:
+    return None
 
 
 def _split_phase(rest: str) -> tuple[str, str]:
@@ -163,6 +172,12 @@ def _inputs_of(model_class: Any, config: Any, length: int) -> tuple[InputSpec, .
     main = getattr(model_class, "main_input_name", "input_ids")
     vocabulary = getattr(config, "vocab_size", None) or 2
     ids = InputSpec((1, length), torch.int64, "input_ids", upper=int(vocabulary))
+    if _is_contrastive(model_class, config):
+        vision, text = getattr(config, "vision_config", config), getattr(config, "text_config", config)
+        longest = int(getattr(text, "max_position_embeddings", length))
+        tokens = InputSpec((1, min(length, longest)), torch.int64, "input_ids", upper=int(text.vocab_size))
+        image = (1, getattr(vision, "num_channels", 3), vision.image_size, vision.image_size)
+        return (tokens, InputSpec(image, torch.float32, "pixel_values"))
     if main == "pixel_values":
         vision = getattr(config, "vision_config", config)
         size = getattr(vision, "image_size", 224)
@@ -178,9 +193,15 @@ def _inputs_of(model_class: Any, config: Any, length: int) -> tuple[InputSpec, .
         return (InputSpec((1, 16_000), torch.float32, "input_values"),)
     if getattr(config, "is_encoder_decoder", False):
         return (ids, InputSpec((1, length), torch.int64, "decoder_input_ids", upper=int(vocabulary)))
-    if hasattr(config, "vision_config") and hasattr(config, "text_config") and "CLIP" in model_class.__name__:
-        vision, text = config.vision_config, config.text_config
-        tokens = InputSpec((1, min(length, text.max_position_embeddings)), torch.int64, "input_ids")
-        image = (1, vision.num_channels, vision.image_size, vision.image_size)
-        return (tokens, InputSpec(image, torch.float32, "pixel_values"))
     return (ids,)
+
+
+def _is_contrastive(model_class: Any, config: Any) -> bool:
+    """Whether text and image enter side by side (CLIP and its kin), not the image as tokens of the text."""
+    arguments = inspect.signature(model_class.forward).parameters
+    if not {"input_ids", "pixel_values"} <= set(arguments) or hasattr(config, "image_token_id"):
+        return False
+    towers = hasattr(config, "vision_config") and hasattr(config, "text_config")
+    return (towers and "ConditionalGeneration" not in model_class.__name__) or (
+        hasattr(config, "vocab_size") and hasattr(config, "image_size")
+    )

@@ -11,6 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from estimator.ir.graph import Graph
 
 MAX_REAL_WEIGHTS_BYTES = 6_000_000_000
 _SEED = 0
+_CACHE_ARGUMENTS = ("past_key_values", "cache_params", "state", "mems")
 _NEEDS_DATA = (
     "meta tensor", "meta tensors", "_local_scalar_dense", "data-dependent", "no data", "Meta", "nonzero",
     "is_nonzero", "ScriptObject", "quantized", "unbacked",
@@ -99,23 +101,45 @@ def trace(source: TorchSource, wanted: tuple[InputShape, ...], batch: int | None
         resized = _rebuilt_for(source, inputs, defaults)
         if resized is not None:
             return _record_meta(resized, source, inputs, layout)
-        if not _wants_data(error) or parameter_bytes(module) > MAX_REAL_WEIGHTS_BYTES:
+        if not _wants_data(error):
+            raise
+    try:
+        return _record_meta(module, source, inputs, layout, real_constants=True)
+    except TraceError as error:
+        if not _wants_data(error) or source.warm_start or parameter_bytes(module) > MAX_REAL_WEIGHTS_BYTES:
             raise
     return _trace_real(source, wanted, batch)
 
 
-def _record_meta(module: torch.nn.Module, source: TorchSource, inputs: tuple[InputSpec, ...], layout: str) -> Graph:
-    last = layout == "nhwc"
+def _record_meta(
+    module: torch.nn.Module,
+    source: TorchSource,
+    inputs: tuple[InputSpec, ...],
+    layout: str,
+    real_constants: bool = False,
+) -> Graph:
+    record = partial(
+        run_recorded, module, name=source.name, channels_last=layout == "nhwc", real_constants=real_constants
+    )
     args = [spec.meta(layout) for spec in inputs if spec.name is None]
     kwargs: dict[str, Any] = {spec.name: spec.meta(layout) for spec in inputs if spec.name is not None}
     if source.warm_start:
         warm = {spec.name or "": spec.meta(layout) for spec in _with_batch_of(inputs, source.warm_start)}
-        warm_up = {**warm, "use_cache": True}
-        _, first = run_recorded(module, (), name=source.name, example_kwargs=warm_up, channels_last=last)
-        kwargs["past_key_values"] = first.past_key_values
+        _, first = record((), example_kwargs={**warm, "use_cache": True})
+        kwargs |= _cache_of(first, module, source.name)
     if _accepts(module, "use_cache") and not source.warm_start and "input_ids" in kwargs:
         kwargs["use_cache"] = bool(getattr(getattr(module, "config", None), "use_cache", False))
-    return record_module(module, args, name=source.name, example_kwargs=kwargs, notes=source.notes, channels_last=last)
+    graph, _ = record(args, example_kwargs=kwargs, notes=source.notes)
+    return graph
+
+
+def _cache_of(output: Any, module: torch.nn.Module, name: str) -> dict[str, Any]:
+    """Find what a first pass leaves for the next token: keys and values, or a recurrent state."""
+    for argument in _CACHE_ARGUMENTS:
+        cache = getattr(output, argument, None)
+        if cache is not None and _accepts(module, argument):
+            return {argument: cache, "use_cache": True}
+    raise TraceError(f"{name} leaves no cache that a decode step could read", expected=", ".join(_CACHE_ARGUMENTS))
 
 
 def _with_batch_of(inputs: tuple[InputSpec, ...], warm: tuple[InputSpec, ...]) -> tuple[InputSpec, ...]:

@@ -29,7 +29,7 @@ from estimator.frontends.call_spelling import SPELT, spelt_source
 from estimator.frontends.shape_memo import remembered_result
 from estimator.frontends.tensor_book import TensorBook, flat_tensors
 from estimator.ir.graph import Graph, ModuleCall, ModuleSpec
-from estimator.ir.op import Op
+from estimator.ir.op import FunctionAttrs, Op, OpKind
 from estimator.ir.tensor import TensorRole
 
 _NO_KWARGS: dict[str, Any] = {}
@@ -43,6 +43,7 @@ def record_module(
     example_kwargs: Mapping[str, Any] | None = None,
     notes: tuple[str, ...] = (),
     channels_last: bool = False,
+    real_constants: bool = False,
 ) -> Graph:
     """Run a module once and return what it did.
 
@@ -59,6 +60,9 @@ def record_module(
         Put into the graph.
     channels_last : bool
         Trace as if ``module.to(memory_format=torch.channels_last)`` had been called; the module itself stays.
+    real_constants : bool
+        Compute what the model makes from numbers alone (``torch.ones(…, device=x.device).all()``) although its inputs
+        are meta: slower, but code that asks such masks for their values then runs.
 
     Returns
     -------
@@ -71,7 +75,13 @@ def record_module(
         The module raised; the message carries the module path and the cause.
     """
     graph, _ = run_recorded(
-        module, example_inputs, name=name, example_kwargs=example_kwargs, notes=notes, channels_last=channels_last
+        module,
+        example_inputs,
+        name=name,
+        example_kwargs=example_kwargs,
+        notes=notes,
+        channels_last=channels_last,
+        real_constants=real_constants,
     )
     return graph
 
@@ -84,13 +94,14 @@ def run_recorded(
     example_kwargs: Mapping[str, Any] | None = None,
     notes: tuple[str, ...] = (),
     channels_last: bool = False,
+    real_constants: bool = False,
 ) -> tuple[Graph, Any]:
     """Do what `record_module` does, and hand out what ``forward`` returned as well."""
     kwargs = dict(example_kwargs or {})
     training = [child for child in module.modules() if child.training]
     for child in training:
         child.training = False
-    recorder = _Recorder(module, tuple(example_inputs), kwargs, channels_last)
+    recorder = _Recorder(module, tuple(example_inputs), kwargs, channels_last, real_constants)
     try:
         with ExitStack() as stack:
             stack.callback(module_hooks.register_module_forward_pre_hook(recorder.enter_module).remove)
@@ -122,9 +133,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
     """Collects ops while the module runs."""
 
     def __init__(
-        self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], channels_last: bool
-    ) -> None:
+        self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any],
+        channels_last: bool, real_constants: bool,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self._real_constants = real_constants
         self._is_meta = all(t.is_meta for t in flat_tensors((args, kwargs)))
         self.book = TensorBook(self._is_meta, channels_last)
         self.ops: list[Op] = []
@@ -221,6 +234,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
         self, operator: Any, plan: OperatorPlan, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]
     ) -> Any:
         """Find the result of an operator: by what is known of it, else by calling it."""
+        if self._real_constants:
+            if plan.creates:
+                return operator(*args, **{**kwargs, "device": "cpu"})
+            if tensors and not tensors[0].is_meta:  # ``mask.to(x.device)`` stays where its values are
+                args, kwargs = _off_meta(args), dict(zip(kwargs, _off_meta(tuple(kwargs.values())), strict=True))
         if not (self._is_meta and tensors and tensors[0].is_meta):
             return operator(*args, **kwargs)
         if plan.keeps_metadata:
@@ -245,6 +263,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
                 f"{plan.source} was called in a form that is not understood",
                 where=f"module {self.scope or '(root)'}: {_first_line(error)}",
             ) from error
+        if not read and kind not in (OpKind.FILL, OpKind.UNKNOWN):  # of Python numbers alone
+            kind, attrs = OpKind.FILL, FunctionAttrs(plan.name)
         inputs = tuple([self.book.name(t) for t in read])
         base = plan.name + "_" if plan.in_place else plan.name
         op_name = self._op_name(base)
@@ -313,6 +333,10 @@ def _argument_names(module: torch.nn.Module, count: int) -> list[str]:
             names.append(parameter.name)
     names += [f"input_{i}" for i in range(len(names), count)]
     return names[:count]
+
+
+def _off_meta(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple("cpu" if isinstance(a, torch.device) and a.type == "meta" else a for a in args)
 
 
 def _tensors_of(args: tuple[Any, ...]) -> list[Tensor]:

@@ -58,6 +58,40 @@ def test_an_encoder_has_no_cache(tmp_path: Path):
         load_graph(config(tmp_path, **bert), seq_len=513)  # the position table has 512
 
 
+def test_a_recurrent_language_model_decodes_from_its_state(tmp_path: Path):
+    mamba = {"model_type": "mamba", "architectures": ["MambaForCausalLM"], "hidden_size": 32, "num_hidden_layers": 1,
+             "vocab_size": 50, "state_size": 8}  # fmt: skip
+    graph = load_graph(config(tmp_path, **mamba) + "?phase=decode", seq_len=16)
+    assert graph.tensors["input_ids"].shape == (1, 1)
+    assert (1, 2 * 32, 8) in {graph.tensors[name].shape for name in graph.inputs}  # [batch, inner, state]
+    assert graph.unknown_ops == ()
+
+
+def test_masks_read_by_value_do_not_need_real_weights(tmp_path: Path):
+    bart = {
+        "model_type": "bart",
+        "d_model": 32,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "vocab_size": 50,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 64,
+        "decoder_ffn_dim": 64,
+    }
+    graph = load_graph(config(tmp_path, **bart), seq_len=16)  # fmt: skip
+    assert [graph.tensors[name].shape for name in graph.inputs] == [(1, 16), (1, 16)]
+    assert graph.notes == ()
+
+
+def test_text_and_image_towers_take_both(tmp_path: Path):
+    small = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    clip = {"model_type": "clip", "text_config": small, "vision_config": small | {"image_size": 64, "patch_size": 16}}
+    graph = load_graph(config(tmp_path, **clip), batch=3)
+    shapes = {name: graph.tensors[name].shape for name in graph.inputs}
+    assert shapes == {"input_ids": (3, 77), "pixel_values": (3, 3, 64, 64)}
+
+
 def test_an_image_model_takes_pixels(tmp_path: Path):
     vit = {"model_type": "vit", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
            "intermediate_size": 64, "image_size": 64}  # fmt: skip

@@ -372,6 +372,24 @@ def test_constants_made_on_the_way_are_computed_for_real():
     assert record(forward, IMAGE).outputs
 
 
+def test_masks_that_are_asked_for_their_values_are_made_for_real_on_request():
+    def forward(x: Tensor) -> Tensor:
+        mask = torch.ones(x.shape, device=x.device).to(x.device) > 0
+        return x if mask.all() else x.masked_fill(mask, 0)
+
+    with pytest.raises(TraceError, match="meta"):
+        record(forward, IMAGE)
+    graph = record_module(Function(forward), [IMAGE], name="net", real_constants=True)
+    assert graph.outputs == graph.inputs
+    assert [op.kind for op in graph.ops] == [OpKind.FILL, OpKind.BINARY, OpKind.REDUCE]
+
+
+def test_a_weight_normalised_at_every_call_is_read_with_its_scale():
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(4, 6))
+    norm, linear = record(layer, meta(2, 4)).ops
+    assert (norm.kind, len(norm.inputs), linear.kind) == (OpKind.NORM, 2, OpKind.LINEAR)
+
+
 def test_data_dependent_shapes_need_real_tensors():
     def forward(x: Tensor) -> Tensor:
         return x[x > 0].sum()
