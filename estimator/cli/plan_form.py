@@ -130,8 +130,8 @@ def _documents(feasible: Sequence[Feasible]) -> list[Json]:
 def _cells(one: Feasible, on_front: bool) -> tuple[str, ...]:
     estimate = one.estimate
     return (
-        shorten(printable(estimate.model), 24),
-        shorten(printable(f"{estimate.device}/{estimate.unit}"), 24),
+        shorten(printable(estimate.model), 20),
+        shorten(printable(f"{estimate.device}/{estimate.unit}"), 22),
         printable(estimate.precision),
         str(estimate.batch),
         f"{milliseconds(estimate.latency.p50_s)} ms",
