@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from estimator.catalogue.calibration import Calibration
+from estimator.catalogue.calibration import Calibration, Spread
 from estimator.catalogue.calibration_file import find_calibration, load_calibration, load_response, response_names
 from estimator.catalogue.device import Device, Unit, UnitKind
 from estimator.costs.registry import GraphCost, graph_cost
@@ -99,7 +99,7 @@ def estimate(graph: Graph, device: Device, unit: Unit, options: EstimateOptions 
     cost = graph_cost(graph)
     if options.strict and cost.unsupported:
         raise UnsupportedOpError(cost.unsupported)
-    lowered = lower_for(graph, unit, target)
+    lowered = lower_for(graph, unit.kind, target)
     ceilings = ceilings_of(unit, target.precision)
     coefficients = coefficients_for(device, unit, target, options.calibrations)
     features = kernel_features(KernelTable.from_kernels(lowered.kernels), ceilings)
@@ -133,10 +133,10 @@ def resolve_target(device: Device, unit: Unit, options: EstimateOptions) -> Reso
     return ResolvedTarget(name, precision, layout, source)
 
 
-def lower_for(graph: Graph, unit: Unit, target: ResolvedTarget) -> KernelGraph:
+def lower_for(graph: Graph, kind: UnitKind, target: ResolvedTarget) -> KernelGraph:
     """Give the graph the precision's dtypes and the runtime's kernels."""
     typed = apply_precision(graph, target.precision)
-    return lower(typed, runtime_rules(target.runtime), Target(unit.kind, target.precision, target.layout))
+    return lower(typed, runtime_rules(target.runtime), Target(kind, target.precision, target.layout))
 
 
 def coefficients_for(
@@ -153,6 +153,15 @@ def coefficients_for(
         )  # fmt: skip
     except LookupError as error:
         raise UnknownRuntimeError(target.runtime, tuple(r.name for r in unit.runtimes)) from error
+
+
+def interval_around(latency_s: float, spread: Spread) -> Interval:
+    """The estimate with the spread of held-out residuals around it; always contains it."""
+    return Interval(
+        latency_s * float(np.exp(min(spread.log_p10, 0.0))),
+        latency_s,
+        latency_s * float(np.exp(max(spread.log_p90, 0.0))),
+    )
 
 
 def _calibration(device: Device, unit: Unit, target: ResolvedTarget, own: Sequence[Path]) -> Calibration | None:
@@ -176,11 +185,6 @@ def _assemble(
     kernel_s = times.kernel_s
     latency_s = float(kernel_s.sum() + times.fixed_s)
     spread = coefficients.spread
-    interval = Interval(
-        latency_s * float(np.exp(min(spread.log_p10, 0.0))),
-        latency_s,
-        latency_s * float(np.exp(max(spread.log_p90, 0.0))),
-    )
     kernels = tuple(
         _kernel_estimate(kernel, index, kernel_s, latency_s, features, times)
         for index, kernel in enumerate(lowered.kernels)
@@ -196,7 +200,7 @@ def _assemble(
         precision=target.precision.value,
         layout=target.layout,
         batch=graph.batch,
-        latency=interval,
+        latency=interval_around(latency_s, spread),
         naive_latency_s=cost.total.flops / ceilings.rated_flops_per_s,
         roofline_latency_s=float(features.times.roofline_s.sum()),
         macs=cost.total.macs,

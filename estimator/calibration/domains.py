@@ -93,7 +93,7 @@ class Domain:
         )
 
     def select(self, records: Iterable[Record]) -> tuple[Record, ...]:
-        """This domain's records, in the given order."""
+        """Keep the records that belong here, in the given order."""
         return tuple(record for record in records if self.contains(record))
 
     def context_names(self, record: Record) -> tuple[str, ...]:
