@@ -102,7 +102,7 @@ def html_report(estimate: Estimate, timeline: Sequence[tuple[str, int]] = ()) ->
         roofline_note=_text(
             f"One dot per kernel, its area the share of the latency. Advertised roof: "
             f"{operation_rate(estimate.peak_flops_per_s, estimate.precision)}, "
-            f"{format_bytes(estimate.peak_bandwidth_bytes_per_s)}/s. Below it: efficiency and overhead; above it: caches."
+            f"{format_bytes(estimate.peak_bandwidth_bytes_per_s)}/s. Below it: efficiency, overhead; above it: caches."
         ),
         roofline=roofline_svg(estimate),
         memory_note=_text(
