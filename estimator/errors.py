@@ -40,7 +40,6 @@ import difflib
 import re
 from collections.abc import Sequence
 
-
 _LISTED_NAMES = 14
 """How many known names an error lists."""
 
