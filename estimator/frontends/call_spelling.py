@@ -21,7 +21,7 @@ SPELT = _OPERATORS | _METHODS | _FUNCTIONS
 _BINARY_OP = dis.opmap["BINARY_OP"]
 _IN_BETWEEN = (
     "/frontends/torch_recorder.py", "/frontends/call_spelling.py", "/_dynamo/eval_frame.py", "/torch/_compile.py",
-    "/torch/_ops.py",
+    "/torch/_ops.py", "/torch/utils/_device.py", "/torch/overrides.py",
 )  # fmt: skip
 _FUNCTIONAL = "/nn/functional.py"
 

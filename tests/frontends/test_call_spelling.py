@@ -41,3 +41,9 @@ class Function(nn.Module):
 def test_only_an_unusual_spelling_is_recorded(function: Callable[[Tensor], Tensor], source: str) -> None:
     graph = record_module(Function(function), [torch.empty(3, 3, device="meta")], name="f")
     assert [op.source for op in graph.ops] == [source]
+
+
+def test_a_device_context_does_not_hide_the_spelling() -> None:
+    with torch.device("meta"):
+        graph = record_module(Function(lambda x: x * x), [torch.empty(3, 3)], name="f")
+    assert [op.source for op in graph.ops] == ["aten.mul.Tensor"]

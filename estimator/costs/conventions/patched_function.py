@@ -40,5 +40,5 @@ def patched_softmax(op: Op) -> bool:
 
 
 def patched_sum_or_product(op: Op) -> bool:
-    """Whether an elementwise op is `torch.add`, `torch.mul` or a method: both tools patch those, not ``+`` and ``*``."""
+    """Whether an elementwise op is `torch.add`, `torch.mul` or a method: both patch those, not ``+`` and ``*``."""
     return op.kind is OpKind.BINARY and is_direct_call(op) and aten_name(op) in ("add", "mul")
