@@ -41,7 +41,7 @@ def spelt_source(name: str, source: str) -> str:
     str
         `source`, or ``operator.matmul``, ``torch.softmax``, ``torch.add`` for the unusual spelling.
     """
-    frame = _calling_frame()
+    frame = _calling_frame() if source.startswith("aten.") else None  # ``quantized.add`` has one spelling only
     if frame is None:
         return source
     is_operator = frame.f_lasti >= 0 and frame.f_code.co_code[frame.f_lasti] == _BINARY_OP
