@@ -7,7 +7,6 @@ Columns: ``model,input_shape,device,unit,runtime,precision,layout,latency_ms,sou
 from __future__ import annotations
 
 import csv
-import gzip
 import hashlib
 import math
 import zlib
@@ -59,7 +58,7 @@ def read_records(path: Path) -> tuple[Record, ...]:
     Raises
     ------
     RecordError
-        Unreadable, wrong header, or a line with a value that makes no sense; says file and line.
+        Unreadable, wrong header, no line below it, or a line with a value that makes no sense; says file and line.
     """
     try:
         data = path.read_bytes()
@@ -69,7 +68,9 @@ def read_records(path: Path) -> tuple[Record, ...]:
     except OSError as error:
         raise RecordError(f"cannot read records: {error.strerror or error}", where=str(path)) from None
     except (UnicodeDecodeError, EOFError, zlib.error) as error:
-        raise RecordError(f"records are not {'gzipped ' * (path.suffix == '.gz')}CSV text: {error}", where=str(path)) from None
+        raise RecordError(
+            f"records are not {'gzipped ' * (path.suffix == '.gz')}CSV text: {error}", where=str(path)
+        ) from None
     reader = csv.DictReader(text.splitlines())
     missing = [c for c in _REQUIRED if c not in (reader.fieldnames or ())]
     if missing:
@@ -78,7 +79,10 @@ def read_records(path: Path) -> tuple[Record, ...]:
             where=f"{path}:1",
             expected=",".join(COLUMNS),
         )
-    return tuple(_record(row, f"{path}:{number}") for number, row in enumerate(reader, start=2))
+    records = tuple(_record(row, f"{path}:{number}") for number, row in enumerate(reader, start=2))
+    if not records:
+        raise RecordError("no records", where=str(path), expected="a line per measurement below the header")
+    return records
 
 
 def _gunzip(data: bytes) -> bytes:

@@ -44,7 +44,7 @@ Lowered = LoweredModel | Unlowered
 
 
 def workload_of(record: Record, unit_kind: UnitKind | str) -> Workload:
-    """The workload that a record measured."""
+    """Name the workload that a record measured."""
     layout = record.layout or LAYOUTS[0]
     traced = Traced(record.model, shape_text(record.input_shape), layout)
     return Workload(traced, record.runtime, record.precision.value, str(unit_kind))
@@ -152,7 +152,9 @@ def _graphs(wanted: Sequence[Traced], cache: GraphCache) -> Iterator[tuple[Trace
         return
     from estimator.frontends.torch_variants import Variant, load_variants
 
-    for traced, graph in zip(missing, load_variants(model, [Variant(t.input_shape, t.layout) for t in missing]), strict=True):
+    for traced, graph in zip(
+        missing, load_variants(model, [Variant(t.input_shape, t.layout) for t in missing]), strict=True
+    ):
         if isinstance(graph, EstimatorError):
             yield traced, _first_line(graph)
         else:

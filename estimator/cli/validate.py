@@ -1,39 +1,35 @@
-"""``estimator-cli validate RECORDS.csv``: the estimator against what was measured."""
+"""``estimator-cli validate RECORDS.csv[.gz]``: the estimator against measured records."""
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from estimator.cli.options import OutputFormat, format_option
-from estimator.cli.output import colour_wanted, progress_line, write_file, write_result
-from estimator.errors import BadOptionError
-
-if TYPE_CHECKING:
-    from estimator.calibration.records import Record
-    from estimator.calibration.validate import ValidationReport
-
-SOURCES = ("datasheet", "family", "calibrated")
+from estimator.cli.output import colour_wanted, write_file, write_result
+from estimator.cli.progress import ProgressLine
 
 
 @click.command()
 @click.argument("records_file", metavar="RECORDS.csv[.gz]", type=click.Path(path_type=Path))
 @click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Score N records drawn at random.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Of the drawing.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the sample.")
 @click.option(
-    "--from", "source", type=click.Choice(SOURCES), help="Best provenance allowed; default: whatever there is."
-)
+    "--from", "source", type=click.Choice(("datasheet", "family", "calibrated")), metavar="SOURCE",
+    help="Best provenance to rely on: datasheet, family or calibrated (default: the best there is).",
+)  # fmt: skip
 @click.option(
-    "--calibration", "calibrations", metavar="FILE.yaml", multiple=True, type=click.Path(path_type=Path),
-    help="A calibration of your own; repeatable.",
+    "--calibration", "calibrations", metavar="FILE", multiple=True, type=click.Path(path_type=Path),
+    help="A calibration of your own, as `calibrate` writes it; repeatable.",
 )  # fmt: skip
 @click.option(
     "--predictions", metavar="OUT.csv", type=click.Path(dir_okay=False, path_type=Path),
-    help="Write every record with its estimate.",
+    help="Write every prediction beside its measurement.",
 )  # fmt: skip
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Processes that trace models."
+)
 @format_option
 def validate(
     records_file: Path,
@@ -42,44 +38,27 @@ def validate(
     source: str | None,
     calibrations: tuple[Path, ...],
     predictions: Path | None,
+    workers: int,
     output_format: OutputFormat,
 ) -> None:
-    """Score the estimator against measured records, with FLOPs ÷ peak and the spec roofline beside it.
+    """Score the estimator against measured RECORDS, with FLOPs ÷ peak and the plain roofline beside it.
 
-    A record whose model cannot be estimated is a failure and listed; none is left out silently.
+    Records that cannot be estimated are listed with the reason and scored as failed, never hidden.
     """
     from estimator.calibration.records import read_records
+    from estimator.calibration.validate import predictions_csv, sample_records, validate_records
+    from estimator.catalogue.calibration_file import load_calibration
+    from estimator.cli.validation_view import render
 
-    records = drawn(read_records(records_file), sample, seed)
-    if not records:
-        raise BadOptionError("no records to score", where=str(records_file), expected="at least one line")
-    from estimator.calibration.validate import validate_records
-
-    report = validate_records(records, source=source, calibrations=calibrations, progress=progress_line("scored"))
+    records = read_records(records_file)
+    for path in calibrations:
+        load_calibration(path)
+    if sample is not None:
+        records = sample_records(records, sample, seed)
+    with ProgressLine("models traced") as progress:
+        report = validate_records(
+            records, source=source, calibrations=calibrations, worker_count=workers, progress=progress
+        )
     if predictions is not None:
-        from estimator.cli.validation_form import predictions_csv
-
-        write_file(predictions, predictions_csv(report))
-    write_result(_render(report, output_format))
-
-
-def drawn(records: tuple[Record, ...], sample: int | None, seed: int) -> tuple[Record, ...]:
-    """Draw `sample` records, the same ones for the same seed, in the file's order."""
-    if sample is None or sample >= len(records):
-        return records
-    chosen = sorted(random.Random(seed).sample(range(len(records)), sample))
-    return tuple(records[index] for index in chosen)
-
-
-def _render(report: ValidationReport, output_format: OutputFormat) -> str:
-    from estimator.cli import validation_form
-
-    match output_format:
-        case OutputFormat.JSON:
-            return validation_form.validation_json(report)
-        case OutputFormat.CSV:
-            return validation_form.validation_csv(report)
-        case OutputFormat.MARKDOWN:
-            return validation_form.validation_markdown(report)
-        case OutputFormat.TABLE:
-            return validation_form.validation_screen(report, colour=colour_wanted())
+        write_file(predictions, predictions_csv(report.predictions))
+    write_result(render(report, output_format, colour=colour_wanted()))
