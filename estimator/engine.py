@@ -32,7 +32,8 @@ from estimator.result import (
 )
 from estimator.timing.coefficients import Coefficients, choose_coefficients
 from estimator.timing.features import KernelFeatures, kernel_features
-from estimator.timing.response import KernelTimes, kernel_times
+from estimator.timing.latency import Latency, time_network
+from estimator.timing.response import KernelTimes
 from estimator.timing.roofline import Ceilings, ceilings_of
 
 LAYOUTS = ("nchw", "nhwc")
@@ -103,9 +104,9 @@ def estimate(graph: Graph, device: Device, unit: Unit, options: EstimateOptions 
     ceilings = ceilings_of(unit, target.precision)
     coefficients = coefficients_for(device, unit, target, options.calibrations)
     features = kernel_features(KernelTable.from_kernels(lowered.kernels), ceilings)
-    times = kernel_times(coefficients.response, features, coefficients.offset)
+    latency = time_network(features, coefficients)
     plan = _memory(graph, lowered, unit, target)
-    return _assemble(graph, device, unit, target, cost, lowered, ceilings, coefficients, features, times, plan)
+    return _assemble(graph, device, unit, target, cost, lowered, ceilings, coefficients, features, latency, plan)
 
 
 def resolve_target(device: Device, unit: Unit, options: EstimateOptions) -> ResolvedTarget:
@@ -180,13 +181,11 @@ def _memory(graph: Graph, lowered: KernelGraph, unit: Unit, target: ResolvedTarg
 
 def _assemble(
     graph: Graph, device: Device, unit: Unit, target: ResolvedTarget, cost: GraphCost, lowered: KernelGraph,
-    ceilings: Ceilings, coefficients: Coefficients, features: KernelFeatures, times: KernelTimes, plan: MemoryPlan,
+    ceilings: Ceilings, coefficients: Coefficients, features: KernelFeatures, latency: Latency, plan: MemoryPlan,
 ) -> Estimate:  # fmt: skip
-    kernel_s = times.kernel_s
-    latency_s = float(kernel_s.sum() + times.fixed_s)
-    spread = coefficients.spread
+    times, latency_s = latency.kernels, latency.latency_s
     kernels = tuple(
-        _kernel_estimate(kernel, index, kernel_s, latency_s, features, times)
+        _kernel_estimate(kernel, index, latency_s, features, times)
         for index, kernel in enumerate(lowered.kernels)
     )
     memory = MemoryEstimate(plan.weights_bytes, plan.activation_bytes, plan.workspace_bytes, plan.kv_cache_bytes)
@@ -200,7 +199,7 @@ def _assemble(
         precision=target.precision.value,
         layout=target.layout,
         batch=graph.batch,
-        latency=interval_around(latency_s, spread),
+        latency=interval_around(latency_s, latency.spread),
         naive_latency_s=cost.total.flops / ceilings.rated_flops_per_s,
         roofline_latency_s=float(features.times.roofline_s.sum()),
         macs=cost.total.macs,
@@ -215,7 +214,7 @@ def _assemble(
         provenance=Provenance(
             ProvenanceKind(coefficients.kind),
             coefficients.records,
-            spread.median_ape if spread.records else None,
+            coefficients.spread.median_ape if coefficients.spread.records else None,
             coefficients.calibration,
         ),
         kernels=kernels,
@@ -227,9 +226,9 @@ def _assemble(
 
 
 def _kernel_estimate(
-    kernel: Kernel, index: int, kernel_s: np.ndarray, latency_s: float, features: KernelFeatures, times: KernelTimes
+    kernel: Kernel, index: int, latency_s: float, features: KernelFeatures, times: KernelTimes
 ) -> KernelEstimate:
-    time_s = float(kernel_s[index])
+    time_s = float(times.body_s[index] + times.overhead_s[index])
     roofline_s = float(features.times.roofline_s[index])
     if times.overhead_s[index] > times.body_s[index]:
         bound = Bound.OVERHEAD

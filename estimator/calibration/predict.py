@@ -16,7 +16,7 @@ from estimator.errors import EstimatorError
 from estimator.result import Interval
 from estimator.timing.coefficients import Coefficients
 from estimator.timing.features import KernelFeatures, kernel_features
-from estimator.timing.response import kernel_times
+from estimator.timing.latency import time_network
 from estimator.timing.roofline import Ceilings, ceilings_of
 
 
@@ -111,11 +111,10 @@ def features_of(lowered: LoweredModel, place: Place) -> KernelFeatures:
 def predict(record: Record, lowered: LoweredModel, place: Place) -> Prediction:
     """Estimate one record."""
     features = features_of(lowered, place)
-    times = kernel_times(place.coefficients.response, features, place.coefficients.offset)
-    latency_s = float((times.kernel_s * features.count).sum() + times.fixed_s)
+    latency = time_network(features, place.coefficients)
     return Prediction(
         record=record,
-        latency=interval_around(latency_s, place.coefficients.spread),
+        latency=interval_around(latency.latency_s, latency.spread),
         naive_s=lowered.flops / place.ceilings.rated_flops_per_s,
         roofline_s=float((features.times.roofline_s * features.count).sum()),
         kind=place.coefficients.kind,

@@ -69,6 +69,25 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
+class Residual:
+    """Correction by networks of like composition; see `timing.residual`.
+
+    Attributes
+    ----------
+    anchors : array [record, composition]
+        Compositions of the measured networks.
+    weights : array [record]
+        Of each anchor's similarity in the log time factor.
+    length : float
+        Distance at which similarity has fallen to exp(−½).
+    """
+
+    anchors: FloatArray
+    weights: FloatArray
+    length: float
+
+
+@dataclass(frozen=True, slots=True)
 class Spread:
     """Held-out log residuals (measured ÷ predicted) of records like these: their p10 and p90."""
 
@@ -95,7 +114,7 @@ class Response:
     cache_gain, unaligned_cost, wave_exponent : float
         Bandwidth gain of cache-resident kernels; log cost per unaligned extent; softness of wave quantisation.
     spreads : mapping
-        By provenance (calibrated, family, datasheet).
+        By provenance (family, datasheet), and `novel`: networks like none that was measured.
     """
 
     name: str
@@ -112,6 +131,7 @@ class Response:
     unaligned_cost: float
     wave_exponent: float
     network: Network | None
+    residual: Residual | None = None
     contexts: Mapping[str, ContextOffset] = field(default_factory=dict)
     spreads: Mapping[str, Spread] = field(default_factory=dict)
     records: int = 0

@@ -23,6 +23,7 @@ from estimator.catalogue.calibration import (
     ContextOffset,
     FloatArray,
     Network,
+    Residual,
     Response,
     Spread,
 )
@@ -142,6 +143,13 @@ def dump_response(response: Response, path: Path) -> None:
     if response.network is not None:
         n = response.network
         document["network"] = {name: _digits(getattr(n, name)) for name in Network.__dataclass_fields__}
+    if response.residual is not None:
+        r = response.residual
+        document["residual"] = {
+            "length": r.length,
+            "anchors": [[round(float(v), 4) for v in row] for row in r.anchors],
+            "weights": [round(float(v), 5) for v in r.weights],
+        }
     write_atomically(path, json.dumps(document, ensure_ascii=False, separators=(",", ":")).replace(',"', ',\n"') + "\n")
 
 
@@ -164,6 +172,7 @@ def parse_response(text: str, path: Path) -> Response:
         **{name: fields.array(name, (classes,)) for name in _CLASS_ARRAYS},
         **{name: fields.number(name) for name in _SCALARS},  # type: ignore[arg-type]  # names are the fields'
         network=_network(network, classes, features) if network else None,
+        residual=_residual(fields.child("residual")) if "residual" in fields.document else None,
         contexts={
             name: ContextOffset.from_vector(fields.child("contexts").array(name, (4 + classes,)))
             for name in fields.child("contexts").document
@@ -260,6 +269,17 @@ def _network(fields: _Fields, classes: int, features: int) -> Network:
         output=fields.array("output", (width,)),
         output_bias=fields.number("output_bias"),
         limit=fields.number("limit"),
+    )
+
+
+def _residual(fields: _Fields) -> Residual:
+    weights = fields.items("weights")
+    rows = fields.items("anchors")
+    width = len(rows[0]) if rows and isinstance(rows[0], list) else 0
+    return Residual(
+        anchors=fields.array("anchors", (len(weights), width)),
+        weights=fields.array("weights", (len(weights),)),
+        length=fields.number("length"),
     )
 
 

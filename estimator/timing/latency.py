@@ -1,0 +1,76 @@
+"""The whole time model: kernels' times, the correction by like networks, and the spread around their sum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from estimator.catalogue.calibration import Spread
+from estimator.timing.coefficients import Coefficients
+from estimator.timing.composition import compositions
+from estimator.timing.features import KernelFeatures
+from estimator.timing.residual import residual_log_factors
+from estimator.timing.response import KernelTimes, kernel_times
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Times of one network.
+
+    Attributes
+    ----------
+    kernels : KernelTimes
+        Per table row, corrected; they and the fixed cost add up to the median.
+    spread : Spread
+        Log p10 and p90 around the median, at this network's similarity.
+    similarity : float or None
+        To the nearest network that was measured, in [0, 1]; None without a correction.
+    """
+
+    kernels: KernelTimes
+    latency_s: float
+    spread: Spread
+    similarity: float | None
+
+
+def time_network(features: KernelFeatures, coefficients: Coefficients) -> Latency:
+    """Time one network whose kernels have these features."""
+    times = kernel_times(coefficients.response, features, coefficients.offset)
+    similarity = None
+    residual = coefficients.response.residual
+    if residual is not None and len(features):
+        composition = compositions(features, times, np.zeros(len(features), dtype=np.int64), 1)
+        log_factor, nearest = residual_log_factors(residual, composition)
+        times = _scaled(times, float(np.exp(log_factor[0])))
+        similarity = float(nearest[0])
+    latency_s = float((times.kernel_s * features.count).sum() + times.fixed_s)
+    return Latency(times, latency_s, spread_at(coefficients, similarity), similarity)
+
+
+def _scaled(times: KernelTimes, factor: float) -> KernelTimes:
+    return replace(
+        times,
+        compute_s=times.compute_s * factor,
+        memory_s=times.memory_s * factor,
+        body_s=times.body_s * factor,
+        overhead_s=times.overhead_s * factor,
+        fixed_s=times.fixed_s * factor,
+    )
+
+
+def spread_at(coefficients: Coefficients, similarity: float | None) -> Spread:
+    """Spread of a network at some similarity to the measured ones.
+
+    Networks like those measured have the spread of held-out models, networks like none of them the spread of
+    held-out families; in between it is interpolated.
+    """
+    near, far = coefficients.spread, coefficients.response.spreads.get("novel")
+    if similarity is None or far is None:
+        return near
+    share = 1.0 - similarity
+    return replace(
+        near,
+        log_p10=min(near.log_p10, near.log_p10 + share * (far.log_p10 - near.log_p10)),
+        log_p90=max(near.log_p90, near.log_p90 + share * (far.log_p90 - near.log_p90)),
+    )
