@@ -106,6 +106,9 @@ def run_recorded(
         with ExitStack() as stack:
             stack.callback(module_hooks.register_module_forward_pre_hook(recorder.enter_module).remove)
             stack.callback(module_hooks.register_module_forward_hook(recorder.leave_module).remove)
+            # The fused encoder layer exists on the CPU alone and hides its products from every counter.
+            stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
+            torch.backends.mha.set_fastpath_enabled(False)
             stack.enter_context(torch.inference_mode())
             stack.enter_context(recorder)
             result = module(*example_inputs, **kwargs)

@@ -19,7 +19,7 @@ from estimator.ir.op import Attrs, OpKind
 from estimator.ir.validate import validate
 
 Row = tuple[OpKind, Attrs, tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...], str, str, bool]
-FREE = (OpKind.VIEW, OpKind.IDENTITY)
+FREE: tuple[OpKind, ...] = (OpKind.VIEW, OpKind.IDENTITY)
 
 
 def shapes(graph: Graph, names: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
@@ -27,14 +27,19 @@ def shapes(graph: Graph, names: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
 
 
 def rows(graph: Graph) -> list[Row]:
-    """Everything about the ops but their names; metadata-only ops aside, which the two front-ends spell differently."""
+    """Everything about the ops but their names.
+
+    Metadata-only ops are left out, which the two front-ends spell differently; where there is attention, copies that
+    depend on the layout of its result are left out too, because torch's meta kernel has another than its fused ones.
+    """
+    free = FREE + ((OpKind.COPY,) if any(op.kind is OpKind.ATTENTION for op in graph.ops) else ())
     return [
         (
             op.kind, op.attrs, shapes(graph, op.inputs), shapes(graph, op.outputs), op.source.split(".")[1], op.scope,
             op.in_place,
         )
         for op in graph.ops
-        if op.kind not in FREE
+        if op.kind not in free
     ]  # fmt: skip
 
 

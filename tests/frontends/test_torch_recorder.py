@@ -84,6 +84,16 @@ def test_attention_is_one_op_with_its_mask_and_grouping():
     assert op.attrs == AttentionAttrs(causal=False, grouped_query=True)
 
 
+def test_merging_the_heads_after_attention_is_free_as_it_is_on_devices():
+    def forward(x: Tensor) -> Tensor:
+        q, k, v = x.reshape(2, 5, 3, 3, 8).permute(2, 0, 3, 1, 4).unbind(0)
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(2, 5, 24)
+
+    kinds = [op.kind for op in record(forward, meta(2, 5, 72)).ops]
+    assert kinds[-3:] == [OpKind.ATTENTION, OpKind.VIEW, OpKind.VIEW]
+    assert kinds == [op.kind for op in record(forward, torch.zeros(2, 5, 72)).ops]
+
+
 def test_a_recurrent_layer_is_one_op_with_weights_then_states():
     graph = record(nn.LSTM(12, 20, num_layers=2, batch_first=True, bidirectional=True), meta(3, 5, 12))
     (op,) = (op for op in graph.ops if op.kind is OpKind.RNN)
@@ -388,6 +398,12 @@ def test_a_weight_normalised_at_every_call_is_read_with_its_scale():
     layer = nn.utils.parametrizations.weight_norm(nn.Linear(4, 6))
     norm, linear = record(layer, meta(2, 4)).ops
     assert (norm.kind, len(norm.inputs), linear.kind) == (OpKind.NORM, 2, OpKind.LINEAR)
+
+
+def test_an_encoder_layer_is_the_same_with_real_tensors():
+    layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+    assert record(layer, torch.zeros(1, 5, 32)).ops == record(layer, meta(1, 5, 32)).ops
+    assert torch.backends.mha.get_fastpath_enabled()
 
 
 def test_data_dependent_shapes_need_real_tensors():
