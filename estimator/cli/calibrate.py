@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from estimator.cli.options import device_option
-from estimator.cli.output import progress_line, write_file
+from estimator.cli.output import write_file
+from estimator.cli.progress import ProgressLine
 from estimator.errors import BadOptionError
 from estimator.report.wording import percent
 
@@ -42,7 +43,8 @@ def calibrate(records_file: Path | None, device: str, runtime: str, output: Path
     if here == (records_file is not None):
         raise BadOptionError("nothing to calibrate from", expected="RECORDS.csv, or --here to measure this machine")
     records = _measured_here(target.id, unit.name, runtime) if records_file is None else read_records(records_file)
-    fitted = fit(records, target, unit, runtime, progress=progress_line("read"))
+    with ProgressLine("models traced") as progress:
+        fitted = fit(records, target, unit, runtime, progress=progress)
     write_file(output, fitted.yaml_text())
     error = fitted.heldout_median_ape
     summary = f", held-out median error {percent(error)}" if error is not None else ""

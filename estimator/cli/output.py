@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -28,16 +28,6 @@ def write_warnings(messages: Iterable[str]) -> None:
     """Write warnings to standard error."""
     for message in messages:
         click.echo(f"warning: {printable(message)}", err=True)
-
-
-def progress_line(verb: str) -> Callable[[int, int], None]:
-    """Make a callback that shows ``verb 12 of 340`` on standard error while it is a terminal."""
-
-    def show(done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            click.echo(f"\r{verb} {done} of {total}" + ("\n" if done >= total else ""), err=True, nl=False)
-
-    return show
 
 
 def write_file(path: Path, text: str) -> None:
