@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -41,6 +42,9 @@ _GRANULARITIES = ("layer", "module", "op")
     "--optimiser", type=click.Choice(["sgd", "momentum", "adamw"]), default="adamw", show_default=True,
     help="Update rule, with --mode train.",
 )  # fmt: skip
+@click.option(
+    "--device", metavar="ID[/UNIT]|FILE", help="Estimate torchstat's duration column on this device; it measures it."
+)
 @click.option("--strict", is_flag=True, help="Fail when an operator has no cost rule.")
 @model_options
 @format_option
@@ -51,6 +55,7 @@ def count(
     explain: str | None,
     mode: str,
     optimiser: str,
+    device: str | None,
     strict: bool,
     input_shapes: tuple[str, ...],
     batch: int | None,
@@ -82,7 +87,8 @@ def count(
         per = per or "op"
     else:
         made = conventions.count(graph, convention)
-    write_result(render(made, graph, output_format, per))
+    shares = None if device is None else _duration_share(graph, device)
+    write_result(render(made, graph, output_format, per, shares))
     if output_format is not OutputFormat.JSON:  # the document carries them
         write_warnings(_unsupported_warning(made))
         write_notes(made)
@@ -108,6 +114,21 @@ def _load_for(convention: str, request: ModelRequest) -> Graph:
     )
 
 
+def _duration_share(graph: Graph, device: str) -> dict[str, float]:
+    """Estimate each module's share of the time; a fused kernel's goes to the module of its first op."""
+    from estimator.catalogue.loader import load_device
+    from estimator.cli.options import TargetRequest
+    from estimator.engine import estimate
+
+    target, unit = load_device(device)
+    scope_of = {op.name: op.scope or op.name for op in graph.ops}
+    shares: dict[str, float] = {}
+    for kernel in estimate(graph, target, unit, TargetRequest().options()).kernels:
+        owner = next((scope_of[name] for name in kernel.ops if name in scope_of), kernel.name)
+        shares[owner] = shares.get(owner, 0.0) + kernel.share
+    return shares
+
+
 def _conventions_asked(convention: str, explain: str | None) -> tuple[str, ...]:
     """Split ``--explain A,B``; without it, the one convention."""
     if explain is None:
@@ -131,7 +152,13 @@ def _refuse_unsupported(graph: Graph) -> None:
         raise UnsupportedOpError(unsupported)
 
 
-def render(made: Count, graph: Graph, output_format: OutputFormat, per: str | None) -> str:
+def render(
+    made: Count,
+    graph: Graph,
+    output_format: OutputFormat,
+    per: str | None,
+    duration_share: Mapping[str, float] | None = None,
+) -> str:
     """Write a count in one of the four formats."""
     from estimator.costs.layouts import Per, rows_of
     from estimator.costs.layouts import render as lay_out
@@ -144,7 +171,7 @@ def render(made: Count, graph: Graph, output_format: OutputFormat, per: str | No
         case OutputFormat.MARKDOWN:
             return _markdown(made, graph, rows_of(made, graph, per or "layer"))
         case OutputFormat.TABLE:
-            return lay_out(made, graph, None if per is None else Per(per))
+            return lay_out(made, graph, None if per is None else Per(per), duration_share=duration_share)
 
 
 def count_document(made: Count, graph: Graph, per: str) -> dict[str, object]:

@@ -78,3 +78,10 @@ def test_a_mistyped_convention_fails_before_the_model_is_read() -> None:
 
 def test_explain_wants_two_names(model: str) -> None:
     assert isinstance(run(model, "--explain", "thop").exception, BadOptionError)
+
+
+def test_a_device_fills_torchstat_s_duration_column(model: str) -> None:
+    without = run(model, "--convention", "torchstat").stdout
+    with_device = run(model, "--convention", "torchstat", "--device", "rtx4090").stdout
+    assert "%" not in without.replace("duration[%]", "")
+    assert "100.00%" in with_device

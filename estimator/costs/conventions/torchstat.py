@@ -172,6 +172,7 @@ def _count(convention: Convention, graph: Graph) -> Count:
         )  # fmt: skip
     notes = [STAND_IN_NOTE] if tree.is_stand_in else []
     notes += [f"torchstat itself stops with an assertion here: {what}" for what in sorted(refused)]
+    notes.append("torchstat's total row shows the last module's MemRead and MemWrite; MemR+W is the sum")
     params = sum(layer.params for layer in layers)
     if params != graph.params:
         notes.append(f"parameters outside leaf modules are left out: {params:,} of {graph.params:,}")
