@@ -62,6 +62,12 @@ def test_help_is_the_answer_to_no_arguments_and_lists_every_verb(capsys: pytest.
         assert verb.summary.split()[0] in shown
 
 
+@pytest.mark.parametrize("name", list(VERBS))
+def test_every_verb_explains_itself(name: str, capsys: pytest.CaptureFixture[str]):
+    assert run([name, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: estimator-cli {name} ")
+
+
 def test_version_is_the_packages_own(capsys: pytest.CaptureFixture[str]):
     from importlib.metadata import version
 
