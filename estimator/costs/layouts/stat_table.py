@@ -28,6 +28,9 @@ def table(graph: Graph, duration_share: Mapping[str, float] | None = None) -> st
         In [0, 1]; torchstat measures it, a count without a device leaves it open.
     """
     rows = stat_rows(graph)
+    if duration_share is not None:  # torchstat's shares are of what its modules take together
+        whole = sum(duration_share.get(row.name, 0.0) for row in rows) or 1.0
+        duration_share = {row.name: duration_share.get(row.name, 0.0) / whole for row in rows}
     body = [_cells(i, row, duration_share) for i, row in enumerate(rows)]
     body.append(_total_cells(rows, duration_share))
     lines = columns(_HEADER, body)
