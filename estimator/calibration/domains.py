@@ -70,6 +70,8 @@ class Domain:
         The device's must be among them.
     epochs : int
         Passes over the records when the network is fitted.
+    residual : tuple of float or None
+        (length, noise) of the correction by networks of like composition; None for none.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Domain:
     conditions: str = ""
     max_latency_s: float | None = None
     epochs: int = 40
+    residual: tuple[float, float] | None = None
 
     def contains(self, record: Record) -> bool:
         """Whether a record belongs to this domain's fit."""
@@ -101,16 +104,23 @@ class Domain:
         return tuple(context.of(record) for context in self.contexts)
 
 
-_GPU = Priors(hidden=16, network_weight=1.0)
-_CPU = Priors(hidden=16, network_weight=1.0, weight_cost_prior=0.5, launch_s=2e-5)
+_GPU_EAGER = Priors(hidden=16)
+_GPU_COMPILE = Priors(hidden=0)
+_CPU = Priors(hidden=0, weight_cost_prior=0.5, launch_s=2e-5)
 _MOBILE = Priors(hidden=0, launch_s=5e-6, fixed_s=2e-4, context_rate=1.0)
 _MOBILE_GPU = Priors(hidden=0, launch_s=2e-5, fixed_s=5e-4, context_rate=1.0, context_class=0.02, efficiency=0.3)
 
 DOMAINS: Final[tuple[Domain, ...]] = (
-    Domain("gpu-torch-eager-nchw", "gpu", ("torch-eager",), (Context.DEVICE,), _GPU, "nchw", "torch 2.4"),
-    Domain("gpu-torch-eager-nhwc", "gpu", ("torch-eager",), (Context.DEVICE,), _GPU, "nhwc", "torch 2.4"),
-    Domain("gpu-torch-compile", "gpu", ("torch-compile",), (Context.DEVICE,), _GPU),
-    Domain("cpu-torch-compile", "cpu", ("torch-compile",), (Context.DEVICE,), _CPU),
+    Domain(
+        "gpu-torch-eager-nchw", "gpu", ("torch-eager",), (Context.DEVICE,), _GPU_EAGER,
+        layout="nchw", conditions="torch 2.4", residual=(0.3, 0.05),
+    ),
+    Domain(
+        "gpu-torch-eager-nhwc", "gpu", ("torch-eager",), (Context.DEVICE,), _GPU_EAGER,
+        layout="nhwc", conditions="torch 2.4", residual=(0.3, 0.05),
+    ),
+    Domain("gpu-torch-compile", "gpu", ("torch-compile",), (Context.DEVICE,), _GPU_COMPILE, residual=(0.3, 0.05)),
+    Domain("cpu-torch-compile", "cpu", ("torch-compile",), (Context.DEVICE,), _CPU, residual=(0.4, 0.05)),
     Domain(
         "npu", "npu", ("tflite", "qnn", "qnn_dlc", "onnxruntime"),
         (Context.DEVICE, Context.RUNTIME, Context.PRECISION), _MOBILE, max_latency_s=0.150,

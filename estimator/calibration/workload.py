@@ -188,4 +188,6 @@ def _lower(graph: Graph, workload: Workload) -> Lowered:
         kernels = lower_for(graph, UnitKind(workload.unit_kind), target).kernels
     except EstimatorError as error:
         return Unlowered(_first_line(error))
+    except Exception as error:  # a bug that one model shows must not lose the scores of the others
+        return Unlowered(f"a bug in estimator: {type(error).__name__}: {error}")
     return LoweredModel(KernelTable.from_kernels(kernels).deduplicated(), cost.total.flops, cost.unsupported)

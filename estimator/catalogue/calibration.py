@@ -160,3 +160,5 @@ class Calibration:
     dataset_sha256: str
     date: str
     precisions: tuple[str, ...] = ()
+    other_responses: tuple[str, ...] = ()
+    """Responses of the same runtime (other layouts) that the offset was fitted with as well."""

@@ -100,6 +100,7 @@ def load_calibration(path: Path) -> Calibration:
         dataset_sha256=fields.text("dataset_sha256"),
         date=fields.text("date"),
         precisions=tuple(str(p) for p in fields.items("precisions")),
+        other_responses=tuple(str(n) for n in fields.items("other_responses")) if fields.has("other_responses") else (),
     )
 
 
@@ -114,6 +115,7 @@ def dump_calibration(calibration: Calibration, class_names: tuple[str, ...], pat
         "runtime_version": calibration.runtime_version,
         "precisions": list(calibration.precisions),
         "response": calibration.response,
+        **({"other_responses": list(calibration.other_responses)} if calibration.other_responses else {}),
         "sample_count": calibration.sample_count,
         "dataset_sha256": calibration.dataset_sha256,
         "date": calibration.date,
@@ -212,6 +214,9 @@ class _Fields:
         if name not in self.document:
             raise CatalogueError(f"field {self.prefix}{name} is missing", where=str(self.path))
         return self.document[name]
+
+    def has(self, name: str) -> bool:
+        return name in self.document
 
     def child(self, name: str) -> _Fields:
         return _Fields(self.get(name), self.path, f"{self.prefix}{name}.")

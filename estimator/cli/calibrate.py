@@ -1,62 +1,137 @@
-"""``estimator-cli calibrate RECORDS.csv --device D --runtime R -o D.yaml``: fit coefficients from records."""
+"""``estimator-cli calibrate RECORDS.csv --device D --runtime R -o FILE.yaml``: a device's own coefficients."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from estimator.cli.options import device_option
-from estimator.cli.output import write_file
+from estimator.cli.options import OutputFormat, device_option
+from estimator.cli.output import write_result, write_warnings
 from estimator.cli.progress import ProgressLine
-from estimator.errors import BadOptionError
-from estimator.report.wording import percent
+from estimator.errors import BadOptionError, OutputError
 
 if TYPE_CHECKING:
+    from estimator.calibration.device_fit import HeldOut
     from estimator.calibration.records import Record
-
-HERE_MODELS = (
-    "torchvision:mobilenet_v2", "torchvision:resnet18", "torchvision:resnet50", "torchvision:squeezenet1_1",
-    "torchvision:mnasnet1_0", "torchvision:densenet121", "torchvision:shufflenet_v2_x1_0", "torchvision:vit_b_16",
-)  # fmt: skip
-"""What ``--here`` measures: dense, depthwise, grouped, concatenating and attention networks."""
+    from estimator.catalogue.calibration import Calibration
 
 
 @click.command()
-@click.argument("records_file", metavar="RECORDS.csv[.gz]", required=False, type=click.Path(path_type=Path))
+@click.argument("records_file", metavar="[RECORDS.csv[.gz]]", type=click.Path(path_type=Path), required=False)
 @device_option
-@click.option("--runtime", required=True, metavar="R", help="The runtime that the records were measured with.")
-@click.option("-o", "--output", required=True, metavar="FILE.yaml", type=click.Path(dir_okay=False, path_type=Path),
-              help="Calibration to write, as a whole or not at all.")  # fmt: skip
-@click.option("--here", is_flag=True, help="Measure this machine first instead of reading records.")
-def calibrate(records_file: Path | None, device: str, runtime: str, output: Path, here: bool) -> None:
-    """Fit a device's coefficients from measured records; 5 to 10 of them already help.
+@click.option("--runtime", required=True, metavar="R", help="Runtime of the records, e.g. torch-eager, tflite, qnn.")
+@click.option(
+    "-o", "--output", required=True, metavar="FILE.yaml", type=click.Path(dir_okay=False, path_type=Path),
+    help="Calibration to write; use it with --calibration FILE.yaml.",
+)  # fmt: skip
+@click.option("--here", is_flag=True, help="Measure this machine first; RECORDS.csv, if named, receives the records.")
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Processes that trace.")
+@click.option(
+    "--format", "output_format", type=click.Choice((OutputFormat.TABLE.value, OutputFormat.JSON.value)),
+    default=OutputFormat.TABLE.value, show_default=True, help="How to write the held-out errors.",
+)  # fmt: skip
+def calibrate(
+    records_file: Path | None,
+    device: str,
+    runtime: str,
+    output: Path,
+    here: bool,
+    workers: int,
+    output_format: str,
+) -> None:
+    """Fit a device's coefficients from measured RECORDS, five to ten of them or thousands.
 
-    Use the file with ``--calibration FILE.yaml``. It states its data, its date and its held-out error.
+    Prints the error on records that were left out of the fit, beside the error without any calibration.
     """
-    from estimator.calibration.fit import calibrate as fit
-    from estimator.calibration.records import read_records
-    from estimator.catalogue.loader import load_device
+    from estimator.calibration.device_fit import calibrate_device
+    from estimator.catalogue.calibration_file import dump_calibration, load_response
 
-    target, unit = load_device(device)
-    if here == (records_file is not None):
-        raise BadOptionError("nothing to calibrate from", expected="RECORDS.csv, or --here to measure this machine")
-    records = _measured_here(target.id, unit.name, runtime) if records_file is None else read_records(records_file)
+    records = _measured_here(records_file, device, runtime) if here else _read(records_file)
+    today = datetime.now(tz=UTC).date().isoformat()
     with ProgressLine("models traced") as progress:
-        fitted = fit(records, target, unit, runtime, progress=progress)
-    write_file(output, fitted.yaml_text())
-    error = fitted.heldout_median_ape
-    summary = f", held-out median error {percent(error)}" if error is not None else ""
-    click.echo(f"wrote {output}: {fitted.sample_count} records{summary}", err=True)
+        calibration, held_out = calibrate_device(
+            records, device, runtime, date=today, worker_count=workers, progress=progress
+        )
+    write_warnings(f"left out {failure}" for failure in held_out.failures)
+    try:
+        dump_calibration(calibration, load_response(calibration.response).class_names, output)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {str(output)!r}: {error.strerror}", expected="a path in an existing, writable folder"
+        ) from error
+    write_result(_result(calibration, held_out, output, OutputFormat(output_format)))
 
 
-def _measured_here(device: str, unit: str, runtime: str) -> tuple[Record, ...]:
+def _read(path: Path | None) -> tuple[Record, ...]:
+    from estimator.calibration.records import read_records
+
+    if path is None:
+        raise BadOptionError("no records named", expected="RECORDS.csv, or --here to measure this machine")
+    return read_records(path)
+
+
+def _measured_here(path: Path | None, device: str, runtime: str) -> tuple[Record, ...]:
+    """Measure a spread of small models; keep the records where asked."""
     from estimator.calibration.measure import MeasureOptions, measure
+    from estimator.calibration.records import write_records
+    from estimator.calibration.starter_models import STARTER_MODELS
+    from estimator.catalogue.loader import load_device
+    from estimator.units import ms_from_s
 
-    options = MeasureOptions(runtime)
+    known, unit = load_device(device)
     records = []
-    for model in HERE_MODELS:
-        records.append(measure(model, device, unit, options))
-        click.echo(f"measured {model}", err=True)
+    for model in STARTER_MODELS:
+        record = measure(model, known.id, unit.name, MeasureOptions(runtime), batch=1)
+        records.append(record)
+        click.echo(f"{model}: {ms_from_s(record.latency_s):.4g} ms", err=True)
+    if path is not None:
+        write_records(records, path)
     return tuple(records)
+
+
+def _result(calibration: Calibration, held_out: HeldOut, output: Path, output_format: OutputFormat) -> str:
+    from estimator.report.json_document import json_text
+
+    score, before = held_out.score, held_out.before
+    if output_format is OutputFormat.JSON:
+        return json_text(
+            {
+                "device": calibration.device,
+                "unit": calibration.unit,
+                "runtime": calibration.runtime,
+                "precisions": list(calibration.precisions),
+                "output": str(output),
+                "records": calibration.sample_count,
+                "heldout_median_ape": score.median_ape,
+                "heldout_p90_ape": score.p90_ape,
+                "heldout_within_10": score.within_10,
+                "heldout_bias": score.bias,
+                "uncalibrated_median_ape": before.median_ape,
+                "uncalibrated_p90_ape": before.p90_ape,
+                "failures": list(held_out.failures),
+            }
+        )
+    offset = calibration.offset
+    return (
+        f"{calibration.device}/{calibration.unit} · {calibration.runtime} · {calibration.sample_count} records\n\n"
+        f"  heldout_median_ape  {_percent(score.median_ape)}   without calibration {_percent(before.median_ape)}\n"
+        f"  heldout_p90_ape     {_percent(score.p90_ape)}   without calibration {_percent(before.p90_ape)}\n"
+        f"  rates               compute × {_factor(offset.compute)}, memory × {_factor(offset.memory)}\n"
+        f"  fixed costs         launch × {_factor(offset.overhead)}, per inference × {_factor(offset.fixed)}\n\n"
+        f"wrote {output}: use it with --calibration {output}\n"
+    )
+
+
+def _percent(fraction: float | None) -> str:
+    from estimator.report.wording import percent
+
+    return f"{'–' if fraction is None else percent(fraction):>7}"
+
+
+def _factor(log_value: float) -> str:
+    from math import exp
+
+    return f"{exp(log_value):.2f}"

@@ -84,9 +84,9 @@ def _screen(report: ValidationReport, *, colour: bool) -> str:
     console.print(Text(f"{report.records} records · {report.scored} scored · {failed} failed", style="bold"))
     if report.scored:
         console.print()
-        console.print(_table(("", *_FIGURES, "in p10 … p90"), _summary_rows(report)))
+        console.print(_table(("", *_FIGURES, "in p10 … p90"), _summary_rows(report), gap=2))
         console.print()
-        console.print(_table(_GROUP_HEADER, [_group_row(group) for group in report.groups]))
+        console.print(_table(_GROUP_HEADER, [_group_row(group) for group in report.groups], gap=1))
     if failed:
         console.print()
         for line in _failure_lines(report.failures):
@@ -96,8 +96,8 @@ def _screen(report: ValidationReport, *, colour: bool) -> str:
     return captured(console)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], gap: int) -> Table:
+    table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, show_edge=False)
     for name in header:
         left = name in ("", "device", "runtime")
         table.add_column(

@@ -74,7 +74,7 @@ def choose_coefficients(
         ``family`` ignores the device's own records, ``datasheet`` all fits of its runtime.
     """
     if calibration is not None and RANKS[limit] >= RANKS["calibrated"] and _covers(calibration, precision):
-        response = responses(calibration.response)
+        response = responses(_response_name(calibration, unit, runtime, layout))
         offset = combined_offset(
             (*_shared_offsets(response, runtime, precision), calibration.offset), len(response.class_names)
         )
@@ -92,6 +92,12 @@ def choose_coefficients(
     records = response.records if kind == "family" else 0
     note = "" if exact else f"no records of {runtime} on this kind of unit: coefficients of {name} are used"
     return Coefficients(response, offset, kind, spread, records, name, note)
+
+
+def _response_name(calibration: Calibration, unit: Unit, runtime: str, layout: str) -> str:
+    """Prefer the layout's own response where the offset was fitted with it too."""
+    candidates = (name for name, _ in response_candidates(unit, runtime, layout))
+    return next((name for name in candidates if name in calibration.other_responses), calibration.response)
 
 
 def _covers(calibration: Calibration, precision: Precision) -> bool:

@@ -1,0 +1,332 @@
+"""A device's own departure from its family, from as few as three of its records.
+
+Everything about kernels is kept as the family's response says; what moves is the device's offset: its compute and
+memory rates, its launch and fixed costs, and (held tightly) its kernel classes. A few records move the scalars; many
+records move the classes too. Records that do not fit (a throttled run, a fallback) lose their weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from estimator.calibration.graph_cache import GraphCache
+from estimator.calibration.objective import concatenate_features
+from estimator.calibration.observe import Usable, usable_records
+from estimator.calibration.predict import features_of
+from estimator.calibration.records import Record, records_digest
+from estimator.calibration.score import Score, score, spread_of
+from estimator.calibration.workload import DEFAULT_WORKERS, Progress
+from estimator.catalogue.calibration import Calibration, ContextOffset, FloatArray, Response, Spread
+from estimator.catalogue.loader import load_device, name_key, resolve
+from estimator.errors import CalibrationError, EstimatorError
+from estimator.lowering.kernel import IntArray
+from estimator.timing.composition import compositions
+from estimator.timing.features import KernelFeatures
+from estimator.timing.residual import residual_log_factors
+from estimator.timing.response import KernelTimes, combined_offset, kernel_times
+
+MIN_RECORDS: Final = 3
+LEAVE_ONE_OUT_UP_TO: Final = 20
+FOLDS: Final = 5
+MAX_FIT_RECORDS: Final = 1000
+"""More records of one device say nothing new about its thirty numbers; a seeded sample stands for them."""
+_SCALARS: Final = 4
+_MAX_STEPS: Final = 12
+_STEP: Final = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetPrior:
+    """How far a device may depart from its family: standard deviations of natural logarithms.
+
+    Attributes
+    ----------
+    common : float
+        Of speed as a whole: compute and memory together (clocks under the power limit, cooling).
+    compute, memory : float
+        Of each rate beyond that.
+    overhead, fixed : float
+        Of launch and fixed cost.
+    class_time : float
+        Of each kernel class's time.
+    noise : float
+        Of a record around its prediction; Student-t with four degrees of freedom.
+    """
+
+    common: float = 0.4
+    compute: float = 0.10
+    memory: float = 0.10
+    overhead: float = 0.5
+    fixed: float = 0.5
+    class_time: float = 0.03
+    noise: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Errors on records that the fit did not see."""
+
+    score: Score
+    spread: Spread
+    before: Score
+    """The same records estimated without any of the device's own."""
+    failures: tuple[str, ...] = field(default=())
+
+
+def calibrate_device(
+    records: Sequence[Record],
+    device: str,
+    runtime: str,
+    *,
+    date: str,
+    prior: OffsetPrior | None = None,
+    cache: GraphCache | None = None,
+    worker_count: int = DEFAULT_WORKERS,
+    progress: Progress | None = None,
+) -> tuple[Calibration, HeldOut]:
+    """Fit one device and runtime.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Those of other devices, units and runtimes are ignored.
+    device : str
+        As for ``--device``: ``ID`` or ``ID/UNIT``.
+    date : str
+        ISO date to write into the calibration.
+
+    Raises
+    ------
+    UnknownDeviceError
+        No such device.
+    CalibrationError
+        Fewer than three usable records.
+    """
+    known, unit = load_device(device)
+    own = _records_of(records, known.id, unit.name, runtime)
+    usable = usable_records(own, cache=cache, worker_count=worker_count, progress=progress)
+    if len(usable) < MIN_RECORDS:
+        raise _too_few(len(own), usable, f"{known.id}/{unit.name} with {runtime}")
+    kept = _thinned(usable)
+    fit = _OffsetFit(kept, prior or OffsetPrior())
+    everything = np.arange(len(kept))
+    offset = fit.offset(everything)
+    predicted = _held_out(fit, len(kept))
+    measured = np.exp(fit.log_measured)
+    family = kept.places[0].coefficients
+    responses = sorted({place.coefficients.response.name for place in kept.places})
+    held_out = HeldOut(
+        score(predicted, measured),
+        _blended(spread_of(predicted, measured), family.spread),
+        score(fit.predict(combined_offset((), fit.class_count), everything), measured),
+        tuple(f"{f.record.model}: {f.reason}" for f in usable.failures),
+    )
+    versions = sorted({record.conditions for record in usable.records})
+    calibration = Calibration(
+        device=known.id,
+        unit=unit.name,
+        runtime=runtime,
+        runtime_version=versions[0] if len(versions) == 1 else "",
+        response=family.response.name,
+        offset=offset,
+        spread=held_out.spread,
+        sample_count=len(usable),
+        dataset_sha256=records_digest(usable.records),
+        date=date,
+        precisions=tuple(sorted({record.precision.value for record in usable.records})),
+        other_responses=tuple(name for name in responses if name != family.response.name),
+    )
+    return calibration, held_out
+
+
+def _records_of(records: Sequence[Record], device: str, unit: str, runtime: str) -> tuple[Record, ...]:
+    """Keep the records of one device (by any of its names), unit and runtime."""
+    names: dict[str, bool] = {}
+    for name in {record.device for record in records}:
+        try:
+            names[name] = name_key(name) == name_key(device) or resolve(name) == device
+        except EstimatorError:
+            names[name] = False
+    return tuple(
+        record for record in records if names[record.device] and record.unit in ("", unit) and record.runtime == runtime
+    )
+
+
+def _too_few(found: int, usable: Usable, what: str) -> CalibrationError:
+    reasons = sorted({failure.reason for failure in usable.failures})
+    return CalibrationError(
+        f"{len(usable)} usable records of {what}" + (f" ({found} in the file)" if found != len(usable) else ""),
+        where="; ".join(reasons[:3]),
+        expected=f"{MIN_RECORDS} or more; ten of different sizes make a good calibration",
+        hint="estimator-cli measure MODEL… -o RECORDS.csv makes records of this machine",
+    )
+
+
+def _thinned(usable: Usable) -> Usable:
+    if len(usable) <= MAX_FIT_RECORDS:
+        return usable
+    chosen = np.sort(np.random.default_rng(0).permutation(len(usable))[:MAX_FIT_RECORDS])
+    return Usable(
+        tuple(usable.records[i] for i in chosen),
+        tuple(usable.places[i] for i in chosen),
+        tuple(usable.lowered[i] for i in chosen),
+        usable.failures,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """Records that share a response and the offsets beneath the device's own."""
+
+    response: Response
+    base: ContextOffset
+    records: IntArray
+    """Their indices."""
+    owner: IntArray
+    """Which of them a row belongs to, from 0."""
+    features: KernelFeatures
+
+
+class _OffsetFit:
+    """Maximum a posteriori of one offset over records of one device."""
+
+    def __init__(self, usable: Usable, prior: OffsetPrior) -> None:
+        self.prior = prior
+        self.log_measured = np.log([record.latency_s for record in usable.records])
+        self.class_count = len(usable.places[0].coefficients.response.class_names)
+        by_place: dict[int, list[int]] = {}
+        for index, place in enumerate(usable.places):
+            by_place.setdefault(id(place), []).append(index)
+        self.shared = [_shared(usable, indices) for indices in by_place.values()]
+        self._log_time, self._jacobian = self._linearised(np.zeros(_SCALARS + self.class_count))
+        self._precision = np.linalg.inv(_prior_covariance(prior, self.class_count))
+
+    def offset(self, chosen: IntArray) -> ContextOffset:
+        """Fit to some of the records: Gauss-Newton steps, reweighted."""
+        theta = np.zeros(_SCALARS + self.class_count)
+        log_time, jacobian = self._log_time, self._jacobian
+        for _ in range(_MAX_STEPS):
+            residual = (self.log_measured - log_time)[chosen]
+            weight = 5.0 / (4.0 + (residual / self.prior.noise) ** 2) / self.prior.noise**2
+            slopes = jacobian[chosen]
+            normal = slopes.T @ (weight[:, None] * slopes) + self._precision
+            step = np.linalg.solve(normal, slopes.T @ (weight * residual) - self._precision @ theta)
+            theta = theta + step
+            if np.abs(step).max() < 1e-5:
+                break
+            log_time, jacobian = self._linearised(theta, chosen)
+        return ContextOffset.from_vector(theta)
+
+    def predict(self, offset: ContextOffset, chosen: IntArray) -> FloatArray:
+        """Seconds of the chosen records."""
+        return np.exp(self._evaluate(offset.vector(), chosen)[0][chosen])
+
+    def _linearised(self, theta: FloatArray, chosen: IntArray | None = None) -> tuple[FloatArray, FloatArray]:
+        """Log time [record] and its slopes [record, parameter] at an offset.
+
+        A kernel's time depends on no class but its own, so one step of all classes together gives every class's
+        slope; the scalars take one step each.
+        """
+        log_time, rows, factors = self._evaluate(theta, chosen)
+        slopes = np.zeros((len(log_time), len(theta)))
+        for scalar in range(_SCALARS):
+            moved = theta.copy()
+            moved[scalar] += _STEP
+            slopes[:, scalar] = (self._evaluate(moved, chosen, factors)[0] - log_time) / _STEP
+        moved = theta.copy()
+        moved[_SCALARS:] += _STEP
+        _, moved_rows, _ = self._evaluate(moved, chosen, factors)
+        for one, before, after in zip(self.shared, rows, moved_rows, strict=True):
+            if before is None or after is None:
+                continue
+            change = (after - before) / _STEP
+            flat = np.bincount(
+                one.owner * self.class_count + one.features.class_index,
+                weights=change,
+                minlength=len(one.records) * self.class_count,
+            )
+            slopes[one.records, _SCALARS:] = flat.reshape(-1, self.class_count) / np.exp(log_time[one.records])[:, None]
+        return log_time, slopes
+
+    def _evaluate(
+        self, theta: FloatArray, chosen: IntArray | None, factors: FloatArray | None = None
+    ) -> tuple[FloatArray, list[FloatArray | None], FloatArray]:
+        """Log time [record] (0 where nobody asked), the kernels' seconds per group, and the corrections [record].
+
+        The correction by like networks hardly moves with the offset: `factors` keeps it while slopes are taken.
+        """
+        count = len(self.log_measured)
+        log_time, log_factor = np.zeros(count), np.zeros(count)
+        wanted = np.ones(count, dtype=bool) if chosen is None else np.isin(np.arange(count), chosen)
+        rows: list[FloatArray | None] = []
+        for one in self.shared:
+            if not wanted[one.records].any():
+                rows.append(None)
+                continue
+            times = kernel_times(one.response, one.features, ContextOffset.from_vector(one.base.vector() + theta))
+            own = _log_factors(one, times) if factors is None else factors[one.records]
+            kernel_s = times.kernel_s * one.features.count * np.exp(own)[one.owner]
+            total_s = np.bincount(one.owner, weights=kernel_s, minlength=len(one.records))
+            log_time[one.records] = np.log(total_s + times.fixed_s * np.exp(own))
+            log_factor[one.records] = own
+            rows.append(kernel_s)
+        return log_time, rows, log_factor
+
+
+def _log_factors(shared: _Shared, times: KernelTimes) -> FloatArray:
+    """Corrections by like networks [record]; see `timing.latency`."""
+    count = len(shared.records)
+    if shared.response.residual is None:
+        return np.zeros(count)
+    composition = compositions(shared.features, times, shared.owner, count)
+    log_factor, _ = residual_log_factors(shared.response.residual, composition)
+    return log_factor
+
+
+def _shared(usable: Usable, indices: Sequence[int]) -> _Shared:
+    coefficients = usable.places[indices[0]].coefficients
+    parts = [features_of(usable.lowered[i], usable.places[i]) for i in indices]
+    return _Shared(
+        coefficients.response,
+        coefficients.offset,
+        np.array(indices),
+        np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
+        concatenate_features(parts),
+    )
+
+
+def _prior_covariance(prior: OffsetPrior, class_count: int) -> FloatArray:
+    deviations = np.array([prior.compute, prior.memory, prior.overhead, prior.fixed, *[prior.class_time] * class_count])
+    covariance = np.diag(deviations**2)
+    covariance[:2, :2] += prior.common**2
+    return covariance
+
+
+def _held_out(fit: _OffsetFit, count: int) -> FloatArray:
+    """Seconds of every record, predicted by a fit without it: leave one out, or five folds."""
+    folds = count if count <= LEAVE_ONE_OUT_UP_TO else FOLDS
+    fold_of = np.random.default_rng(0).permutation(count) % folds
+    predicted = np.zeros(count)
+    for fold in range(folds):
+        left_out = np.flatnonzero(fold_of == fold)
+        predicted[left_out] = fit.predict(fit.offset(np.flatnonzero(fold_of != fold)), left_out)
+    return predicted
+
+
+_FAMILY_WEIGHT: Final = 8.0
+"""Records that the family's spread counts as, so that three lucky ones do not promise the world."""
+
+
+def _blended(own: Spread, family: Spread) -> Spread:
+    """Draw the device's own held-out spread towards its family's while records are few."""
+    share = own.records / (own.records + _FAMILY_WEIGHT)
+    return Spread(
+        share * own.log_p10 + (1 - share) * family.log_p10,
+        share * own.log_p90 + (1 - share) * family.log_p90,
+        own.median_ape,
+        own.records,
+    )

@@ -1,0 +1,100 @@
+"""From records to the long tables that fits read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from estimator.calibration.domains import Domain
+from estimator.calibration.graph_cache import GraphCache, LoweredModel, Workload
+from estimator.calibration.objective import Observations, concatenate_features
+from estimator.calibration.predict import Failure, Place, features_of, find_places, workloads_of
+from estimator.calibration.records import Record
+from estimator.calibration.workload import DEFAULT_WORKERS, Lowered, Progress, Unlowered, lower_workloads, workload_of
+from estimator.errors import CalibrationError
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """Records that a fit can use, each with its place and its kernels, and those that it cannot."""
+
+    records: tuple[Record, ...]
+    places: tuple[Place, ...]
+    lowered: tuple[LoweredModel, ...]
+    failures: tuple[Failure, ...]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+def usable_records(
+    records: Sequence[Record],
+    *,
+    source: str | None = "family",
+    cache: GraphCache | None = None,
+    worker_count: int = DEFAULT_WORKERS,
+    progress: Progress | None = None,
+) -> Usable:
+    """Trace and lower what the records measured.
+
+    Parameters
+    ----------
+    source : str or None
+        Which coefficients each place carries; a fit starts from the family's.
+    """
+    place_of = find_places(records, source)
+    lowered = lower_workloads(
+        workloads_of(records, place_of), cache=cache, worker_count=worker_count, progress=progress
+    )
+    return _sorted_out(records, place_of, lowered)
+
+
+def _sorted_out(
+    records: Sequence[Record], place_of: Callable[[Record], Place | str], lowered: Mapping[Workload, Lowered]
+) -> Usable:
+    kept: list[tuple[Record, Place, LoweredModel]] = []
+    failures: list[Failure] = []
+    for record in records:
+        place = place_of(record)
+        if isinstance(place, str):
+            failures.append(Failure(record, place))
+            continue
+        model = lowered[workload_of(record, place.unit.kind)]
+        if isinstance(model, Unlowered):
+            failures.append(Failure(record, model.reason))
+        else:
+            kept.append((record, place, model))
+    return Usable(
+        tuple(record for record, _, _ in kept),
+        tuple(place for _, place, _ in kept),
+        tuple(model for _, _, model in kept),
+        tuple(failures),
+    )
+
+
+def observe(usable: Usable, domain: Domain) -> Observations:
+    """Stack the features of all kernels of all records, with the contexts that the domain names.
+
+    Raises
+    ------
+    CalibrationError
+        There are no records.
+    """
+    if not usable.records:
+        raise CalibrationError(f"no usable record for {domain.name}", expected="records of this domain")
+    parts = [features_of(model, place) for model, place in zip(usable.lowered, usable.places, strict=True)]
+    names = [domain.context_names(record) for record in usable.records]
+    contexts = tuple(sorted({name for row in names for name in row}))
+    column = {name: index for index, name in enumerate(contexts)}
+    membership = np.zeros((len(names), len(contexts)))
+    for row, record_names in enumerate(names):
+        membership[row, [column[name] for name in record_names]] = 1.0
+    return Observations(
+        features=concatenate_features(parts),
+        record_index=np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
+        log_measured=np.log([record.latency_s for record in usable.records]),
+        contexts=contexts,
+        membership=membership,
+    )
