@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 
 from estimator.catalogue.device import UnitKind
-from estimator.ir.op import ConvAttrs, Op, OpKind
-from estimator.lowering.fuse import Expansion, Lowering, RuntimeRules
+from estimator.ir.op import Op, OpKind
+from estimator.lowering.fuse import Expansion, Lowering, RuntimeRules, channels_last
 from estimator.lowering.kernel import Gemm, Kernel, KernelClass
 from estimator.lowering.patterns import is_depthwise, is_norm_reduction
 
@@ -39,17 +40,40 @@ def _bias_add(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
     yield _moving(kernel, "bias", KernelClass.POINTWISE, out.size_bytes, out.size_bytes, out.numel)
 
 
-def _needs_layout_conversion(op: Op, lowering: Lowering) -> bool:
-    if not (_on_gpu(lowering) and op.kind is OpKind.CONV and isinstance(op.attrs, ConvAttrs)):
-        return False
+def _runs_on_tensor_cores(op: Op, lowering: Lowering) -> bool:
     x = lowering.graph.tensors[op.inputs[0]]
-    return lowering.target.layout == "nchw" and x.dtype.bits == 16 and not is_depthwise(op, lowering)
+    return _on_gpu(lowering) and op.kind is OpKind.CONV and x.dtype.bits == 16 and not is_depthwise(op, lowering)
 
 
-def _layout_conversions(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
+def _is_nhwc(op: Op, lowering: Lowering) -> bool:
+    x = lowering.graph.tensors[op.inputs[0]]
+    return channels_last(x.strides, x.shape)
+
+
+def _converts_both_ways(op: Op, lowering: Lowering) -> bool:
+    return _runs_on_tensor_cores(op, lowering) and lowering.target.layout == "nchw" and not _is_nhwc(op, lowering)
+
+
+def _both_ways(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
     x, out = lowering.graph.tensors[op.inputs[0]], lowering.graph.tensors[op.outputs[0]]
     yield _moving(kernel, "to_nhwc", KernelClass.LAYOUT, x.size_bytes, x.size_bytes)
     yield _moving(kernel, "to_nchw", KernelClass.LAYOUT, out.size_bytes, out.size_bytes)
+
+
+def _converts_input(op: Op, lowering: Lowering) -> bool:
+    x = lowering.graph.tensors[op.inputs[0]]
+    spatial = math.prod(x.shape[2:]) > 1 and x.shape[1] > 1
+    return (
+        _runs_on_tensor_cores(op, lowering)
+        and lowering.target.layout == "nhwc"
+        and spatial
+        and not _is_nhwc(op, lowering)
+    )
+
+
+def _to_nhwc(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
+    x = lowering.graph.tensors[op.inputs[0]]
+    yield _moving(kernel, "to_nhwc", KernelClass.LAYOUT, x.size_bytes, x.size_bytes)
 
 
 def _norm_of_strided(op: Op, lowering: Lowering) -> bool:
@@ -76,10 +100,17 @@ RULES = RuntimeRules(
         ),
         Expansion(
             "nchw convolution layout",
-            _needs_layout_conversion,
-            _layout_conversions,
+            _converts_both_ways,
+            _both_ways,
             why="tensor-core convolutions are written for nhwc; on nchw data cuDNN converts input and output",
             source="cuDNN developer guide, 'Tensor Core operations': nchwToNhwcKernel, nhwcToNchwKernel in profiles",
+        ),
+        Expansion(
+            "nchw input of an nhwc convolution",
+            _converts_input,
+            _to_nhwc,
+            why="a channels-last weight makes the convolution channels-last; a contiguous input is copied first",
+            source="aten/src/ATen/native/cudnn/ConvShared.cpp: input.contiguous(backend_memory_format)",
         ),
         Expansion(
             "norm of a permuted tensor",
