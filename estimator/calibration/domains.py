@@ -113,11 +113,11 @@ _MOBILE_GPU = Priors(hidden=0, launch_s=2e-5, fixed_s=5e-4, context_rate=1.0, co
 DOMAINS: Final[tuple[Domain, ...]] = (
     Domain(
         "gpu-torch-eager-nchw", "gpu", ("torch-eager",), (Context.DEVICE,), _GPU_EAGER,
-        layout="nchw", conditions="torch 2.4", residual=(0.3, 0.05),
+        layout="nchw", residual=(0.3, 0.05),
     ),
     Domain(
         "gpu-torch-eager-nhwc", "gpu", ("torch-eager",), (Context.DEVICE,), _GPU_EAGER,
-        layout="nhwc", conditions="torch 2.4", residual=(0.3, 0.05),
+        layout="nhwc", residual=(0.3, 0.05),
     ),
     Domain("gpu-torch-compile", "gpu", ("torch-compile",), (Context.DEVICE,), _GPU_COMPILE, residual=(0.3, 0.05)),
     Domain("cpu-torch-compile", "cpu", ("torch-compile",), (Context.DEVICE,), _CPU, residual=(0.4, 0.05)),

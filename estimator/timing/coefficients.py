@@ -13,9 +13,6 @@ from estimator.timing.response import combined_offset
 
 RANKS: Final = {"datasheet": 0, "family": 1, "calibrated": 2}
 
-UNSEEN_DEVICE: Final = "device"
-"""Context of a device without records: the mean of the devices that the response was fitted on."""
-
 DATASHEET_SPREAD: Final = Spread(log_p10=-0.45, log_p90=0.45, median_ape=0.25, records=0)
 """Assumed where a response has no held-out spread of that provenance: a factor of 1.57 either way."""
 
@@ -90,8 +87,7 @@ def choose_coefficients(
         raise LookupError(f"no response for {unit.kind.value} {runtime}")
     response = responses(name)
     kind = "family" if exact and RANKS[limit] >= RANKS["family"] else "datasheet"
-    unseen = tuple(response.contexts[name] for name in (UNSEEN_DEVICE,) if name in response.contexts)
-    offset = combined_offset((*_shared_offsets(response, runtime, precision), *unseen), len(response.class_names))
+    offset = combined_offset(_shared_offsets(response, runtime, precision), len(response.class_names))
     spread = response.spreads.get(kind, DATASHEET_SPREAD)
     records = response.records if kind == "family" else 0
     note = "" if exact else f"no records of {runtime} on this kind of unit: coefficients of {name} are used"
