@@ -16,7 +16,7 @@ import numpy as np
 from estimator.calibration.graph_cache import GraphCache
 from estimator.calibration.objective import concatenate_features
 from estimator.calibration.observe import Usable, usable_records
-from estimator.calibration.predict import features_of
+from estimator.calibration.predict import features_of, place_at
 from estimator.calibration.records import Record, records_digest
 from estimator.calibration.score import Score, score, spread_of
 from estimator.calibration.workload import DEFAULT_WORKERS, Progress
@@ -24,6 +24,7 @@ from estimator.catalogue.calibration import Calibration, ContextOffset, FloatArr
 from estimator.catalogue.loader import load_device, name_key, resolve
 from estimator.errors import CalibrationError, EstimatorError
 from estimator.lowering.kernel import IntArray
+from estimator.timing.coefficients import Coefficients
 from estimator.timing.composition import compositions
 from estimator.timing.features import KernelFeatures
 from estimator.timing.residual import residual_log_factors
@@ -117,8 +118,8 @@ def calibrate_device(
     offset = fit.offset(everything)
     predicted = _held_out(fit, len(kept))
     measured = np.exp(fit.log_measured)
-    family = kept.places[0].coefficients
-    responses = sorted({place.coefficients.response.name for place in kept.places})
+    family = fit.shared[0].coefficients
+    responses = sorted({shared.response.name for shared in fit.shared})
     held_out = HeldOut(
         score(predicted, measured),
         _blended(spread_of(predicted, measured), family.spread),
@@ -172,7 +173,7 @@ def _thinned(usable: Usable) -> Usable:
     chosen = np.sort(np.random.default_rng(0).permutation(len(usable))[:MAX_FIT_RECORDS])
     return Usable(
         tuple(usable.records[i] for i in chosen),
-        tuple(usable.places[i] for i in chosen),
+        tuple(usable.sites[i] for i in chosen),
         tuple(usable.lowered[i] for i in chosen),
         usable.failures,
     )
@@ -180,15 +181,19 @@ def _thinned(usable: Usable) -> Usable:
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """Records that share a response and the offsets beneath the device's own."""
+    """Records that share the coefficients beneath the device's own."""
 
-    response: Response
-    base: ContextOffset
+    coefficients: Coefficients
+    """Of the family; its offset is the base that the device's own is added to."""
     records: IntArray
     """Their indices."""
     owner: IntArray
     """Which of them a row belongs to, from 0."""
     features: KernelFeatures
+
+    @property
+    def response(self) -> Response:
+        return self.coefficients.response
 
 
 class _OffsetFit:
@@ -197,11 +202,11 @@ class _OffsetFit:
     def __init__(self, usable: Usable, prior: OffsetPrior) -> None:
         self.prior = prior
         self.log_measured = np.log([record.latency_s for record in usable.records])
-        self.class_count = len(usable.places[0].coefficients.response.class_names)
-        by_place: dict[int, list[int]] = {}
-        for index, place in enumerate(usable.places):
-            by_place.setdefault(id(place), []).append(index)
-        self.shared = [_shared(usable, indices) for indices in by_place.values()]
+        by_site: dict[int, list[int]] = {}
+        for index, site in enumerate(usable.sites):
+            by_site.setdefault(id(site), []).append(index)
+        self.shared = [_shared(usable, indices) for indices in by_site.values()]
+        self.class_count = len(self.shared[0].response.class_names)
         self._log_time, self._jacobian = self._linearised(np.zeros(_SCALARS + self.class_count))
         self._precision = np.linalg.inv(_prior_covariance(prior, self.class_count))
 
@@ -267,7 +272,9 @@ class _OffsetFit:
             if not wanted[one.records].any():
                 rows.append(None)
                 continue
-            times = kernel_times(one.response, one.features, ContextOffset.from_vector(one.base.vector() + theta))
+            times = kernel_times(
+                one.response, one.features, ContextOffset.from_vector(one.coefficients.offset.vector() + theta)
+            )
             own = _log_factors(one, times) if factors is None else factors[one.records]
             kernel_s = times.kernel_s * one.features.count * np.exp(own)[one.owner]
             total_s = np.bincount(one.owner, weights=kernel_s, minlength=len(one.records))
@@ -288,11 +295,9 @@ def _log_factors(shared: _Shared, times: KernelTimes) -> FloatArray:
 
 
 def _shared(usable: Usable, indices: Sequence[int]) -> _Shared:
-    coefficients = usable.places[indices[0]].coefficients
-    parts = [features_of(usable.lowered[i], usable.places[i]) for i in indices]
+    parts = [features_of(usable.lowered[i], usable.sites[i]) for i in indices]
     return _Shared(
-        coefficients.response,
-        coefficients.offset,
+        place_at(usable.sites[indices[0]]).coefficients,
         np.array(indices),
         np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
         concatenate_features(parts),

@@ -10,7 +10,7 @@ import numpy as np
 from estimator.calibration.domains import Domain
 from estimator.calibration.graph_cache import GraphCache, LoweredModel, Workload
 from estimator.calibration.objective import Observations, concatenate_features
-from estimator.calibration.predict import Failure, Place, features_of, find_places, workloads_of
+from estimator.calibration.predict import Failure, Site, features_of, find_sites, workloads_of
 from estimator.calibration.records import Record
 from estimator.calibration.workload import DEFAULT_WORKERS, Lowered, Progress, Unlowered, lower_workloads, workload_of
 from estimator.errors import CalibrationError
@@ -18,10 +18,10 @@ from estimator.errors import CalibrationError
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """Records that a fit can use, each with its place and its kernels, and those that it cannot."""
+    """Records that a fit can use, each with its site and its kernels, and those that it cannot."""
 
     records: tuple[Record, ...]
-    places: tuple[Place, ...]
+    sites: tuple[Site, ...]
     lowered: tuple[LoweredModel, ...]
     failures: tuple[Failure, ...]
 
@@ -37,38 +37,30 @@ def usable_records(
     worker_count: int = DEFAULT_WORKERS,
     progress: Progress | None = None,
 ) -> Usable:
-    """Trace and lower what the records measured.
-
-    Parameters
-    ----------
-    source : str or None
-        Which coefficients each place carries; a fit starts from the family's.
-    """
-    place_of = find_places(records, source)
-    lowered = lower_workloads(
-        workloads_of(records, place_of), cache=cache, worker_count=worker_count, progress=progress
-    )
-    return _sorted_out(records, place_of, lowered)
+    """Trace and lower what the records measured; sites allow no better coefficients than `source`."""
+    site_of = find_sites(records, source)
+    lowered = lower_workloads(workloads_of(records, site_of), cache=cache, worker_count=worker_count, progress=progress)
+    return _sorted_out(records, site_of, lowered)
 
 
 def _sorted_out(
-    records: Sequence[Record], place_of: Callable[[Record], Place | str], lowered: Mapping[Workload, Lowered]
+    records: Sequence[Record], site_of: Callable[[Record], Site | str], lowered: Mapping[Workload, Lowered]
 ) -> Usable:
-    kept: list[tuple[Record, Place, LoweredModel]] = []
+    kept: list[tuple[Record, Site, LoweredModel]] = []
     failures: list[Failure] = []
     for record in records:
-        place = place_of(record)
-        if isinstance(place, str):
-            failures.append(Failure(record, place))
+        site = site_of(record)
+        if isinstance(site, str):
+            failures.append(Failure(record, site))
             continue
-        model = lowered[workload_of(record, place.unit.kind)]
+        model = lowered[workload_of(record, site.unit.kind)]
         if isinstance(model, Unlowered):
             failures.append(Failure(record, model.reason))
         else:
-            kept.append((record, place, model))
+            kept.append((record, site, model))
     return Usable(
         tuple(record for record, _, _ in kept),
-        tuple(place for _, place, _ in kept),
+        tuple(site for _, site, _ in kept),
         tuple(model for _, _, model in kept),
         tuple(failures),
     )
@@ -84,7 +76,7 @@ def observe(usable: Usable, domain: Domain) -> Observations:
     """
     if not usable.records:
         raise CalibrationError(f"no usable record for {domain.name}", expected="records of this domain")
-    parts = [features_of(model, place) for model, place in zip(usable.lowered, usable.places, strict=True)]
+    parts = [features_of(model, site) for model, site in zip(usable.lowered, usable.sites, strict=True)]
     names = [domain.context_names(record) for record in usable.records]
     contexts = tuple(sorted({name for row in names for name in row}))
     column = {name: index for index, name in enumerate(contexts)}

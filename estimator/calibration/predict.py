@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from estimator.calibration.graph_cache import LoweredModel, Workload
 from estimator.calibration.records import Record
 from estimator.calibration.workload import Lowered, Unlowered, workload_of
 from estimator.catalogue.device import Device, Unit
 from estimator.catalogue.loader import load_device
-from estimator.engine import EstimateOptions, coefficients_for, interval_around, resolve_target
+from estimator.engine import EstimateOptions, ResolvedTarget, coefficients_for, interval_around, resolve_target
 from estimator.errors import EstimatorError
 from estimator.result import Interval
 from estimator.timing.coefficients import Coefficients
@@ -21,12 +22,19 @@ from estimator.timing.roofline import Ceilings, ceilings_of
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where and how a record ran, resolved: everything but the model."""
+class Site:
+    """Where and how a record ran, resolved: facts alone, nothing fitted."""
 
     device: Device
     unit: Unit
+    target: ResolvedTarget
     ceilings: Ceilings
+
+
+@dataclass(frozen=True, slots=True)
+class Place(Site):
+    """A site with the coefficients that an estimate there uses."""
+
     coefficients: Coefficients
 
 
@@ -57,7 +65,10 @@ class Failure:
     reason: str
 
 
-def find_place(record: Record, source: str | None = None, calibrations: tuple[Path, ...] = ()) -> Place:
+S = TypeVar("S", bound=Site)
+
+
+def find_site(record: Record, source: str | None = None) -> Site:
     """Resolve a record's device, runtime and precision.
 
     Raises
@@ -71,41 +82,49 @@ def find_place(record: Record, source: str | None = None, calibrations: tuple[Pa
         precision=record.precision,
         layout=record.layout or None,
         source=source,
-        calibrations=calibrations,
     )
     target = resolve_target(device, unit, options)
-    return Place(
-        device, unit, ceilings_of(unit, target.precision), coefficients_for(device, unit, target, calibrations)
-    )
+    return Site(device, unit, target, ceilings_of(unit, target.precision))
+
+
+def place_at(site: Site, calibrations: tuple[Path, ...] = ()) -> Place:
+    """Add the coefficients that the site's target allows."""
+    coefficients = coefficients_for(site.device, site.unit, site.target, calibrations)
+    return Place(site.device, site.unit, site.target, site.ceilings, coefficients)
 
 
 def find_places(
     records: Sequence[Record], source: str | None = None, calibrations: tuple[Path, ...] = ()
 ) -> Callable[[Record], Place | str]:
     """Resolve each distinct place once; the result maps a record to its place, or to the reason why it has none."""
-    known: dict[tuple[str, str, str, str], Place | str] = {}
+    return _each_once(records, lambda record: place_at(find_site(record, source), calibrations))
 
-    def place_of(record: Record) -> Place | str:
-        return known[_place_key(record)]
 
+def find_sites(records: Sequence[Record], source: str | None = None) -> Callable[[Record], Site | str]:
+    """As `find_places`, for fits that start from no coefficients."""
+    return _each_once(records, lambda record: find_site(record, source))
+
+
+def _each_once(records: Sequence[Record], find: Callable[[Record], S]) -> Callable[[Record], S | str]:
+    known: dict[tuple[str, str, str, str], S | str] = {}
     for record in records:
-        key = _place_key(record)
+        key = _site_key(record)
         if key in known:
             continue
         try:
-            known[key] = find_place(record, source, calibrations)
+            known[key] = find(record)
         except EstimatorError as error:
             known[key] = str(error).partition("\n")[0]
-    return place_of
+    return lambda record: known[_site_key(record)]
 
 
-def _place_key(record: Record) -> tuple[str, str, str, str]:
+def _site_key(record: Record) -> tuple[str, str, str, str]:
     return record.device_reference, record.runtime, record.precision.value, record.layout
 
 
-def features_of(lowered: LoweredModel, place: Place) -> KernelFeatures:
+def features_of(lowered: LoweredModel, site: Site) -> KernelFeatures:
     """Features of a record's kernels under its unit's ceilings."""
-    return kernel_features(lowered.table, place.ceilings)
+    return kernel_features(lowered.table, site.ceilings)
 
 
 def predict(record: Record, lowered: LoweredModel, place: Place) -> Prediction:
@@ -143,8 +162,8 @@ def predict_all(
     return tuple(predictions), tuple(failures)
 
 
-def workloads_of(records: Sequence[Record], place_of: Callable[[Record], Place | str]) -> tuple[Workload, ...]:
-    """Workloads of the records that have a place."""
+def workloads_of(records: Sequence[Record], site_of: Callable[[Record], Site | str]) -> tuple[Workload, ...]:
+    """Workloads of the records that have a site."""
     return tuple(
-        workload_of(record, place.unit.kind) for record in records if not isinstance(place := place_of(record), str)
+        workload_of(record, site.unit.kind) for record in records if not isinstance(site := site_of(record), str)
     )
