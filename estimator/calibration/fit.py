@@ -31,7 +31,7 @@ from estimator.lowering.kernel import IntArray
 from estimator.timing.residual import residual_log_factors
 
 FOLDS: Final = 3
-MIN_RECORDS: Final = 12
+MIN_RECORDS: Final = 4
 DATASHEET_WIDENING: Final = 1.5
 """A runtime without any records is this much less certain (in log) than one whose devices are known."""
 
