@@ -140,9 +140,7 @@ def lower_for(graph: Graph, kind: UnitKind, target: ResolvedTarget) -> KernelGra
     return lower(typed, runtime_rules(target.runtime), Target(kind, target.precision, target.layout))
 
 
-def coefficients_for(
-    device: Device, unit: Unit, target: ResolvedTarget, own: Sequence[Path] = ()
-) -> Coefficients:
+def coefficients_for(device: Device, unit: Unit, target: ResolvedTarget, own: Sequence[Path] = ()) -> Coefficients:
     """Choose coefficients: the user's files, then the catalogue's, then the shared response."""
     try:
         return choose_coefficients(
@@ -157,7 +155,7 @@ def coefficients_for(
 
 
 def interval_around(latency_s: float, spread: Spread) -> Interval:
-    """The estimate with the spread of held-out residuals around it; always contains it."""
+    """Put the spread of held-out residuals around an estimate; the interval always contains it."""
     return Interval(
         latency_s * float(np.exp(min(spread.log_p10, 0.0))),
         latency_s,
@@ -185,8 +183,7 @@ def _assemble(
 ) -> Estimate:  # fmt: skip
     times, latency_s = latency.kernels, latency.latency_s
     kernels = tuple(
-        _kernel_estimate(kernel, index, latency_s, features, times)
-        for index, kernel in enumerate(lowered.kernels)
+        _kernel_estimate(kernel, index, latency_s, features, times) for index, kernel in enumerate(lowered.kernels)
     )
     memory = MemoryEstimate(plan.weights_bytes, plan.activation_bytes, plan.workspace_bytes, plan.kv_cache_bytes)
     capacity = device.app_memory_bytes or device.memory_capacity_bytes

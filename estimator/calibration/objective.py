@@ -7,8 +7,8 @@ the two agree and that the gradient equals finite differences.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -16,7 +16,8 @@ import numpy as np
 from estimator.catalogue.calibration import ContextOffset, FloatArray, Network, Response
 from estimator.lowering.kernel import CLASS_INDEX, IntArray
 from estimator.timing.features import FEATURE_NAMES, FLOOR_S, KernelFeatures
-from estimator.timing.response import HIT_STEEPNESS, SMOOTH_MAX
+from estimator.timing.response import SMOOTH_MAX, cache_hit
+from estimator.timing.roofline import RooflineTimes
 
 CLASS_NAMES: Final = tuple(c.value for c in CLASS_INDEX)
 _CLASS_COUNT = len(CLASS_NAMES)
@@ -143,16 +144,19 @@ class Objective:
         self.prior_share = prior_share
         self.blocks = Blocks(len(observations.contexts), priors)
         f = observations.features
-        self.feature_mean, self.feature_scale = standard or (f.matrix.mean(axis=0), f.matrix.std(axis=0) + 1e-6)
-        self._standard = ((f.matrix - self.feature_mean) / self.feature_scale).astype(np.float32)
-        self._log_compute = np.log(f.times.compute_s + FLOOR_S)
-        self._log_memory = np.log(f.times.memory_s + FLOOR_S)
-        self._hit = 1.0 / (1.0 + np.exp2(-HIT_STEEPNESS / np.log(2.0) * f.cache_ratio_log2))
-        self._log_wave = np.log(f.wave_fill) * f.is_product
-        self._class_one_hot = np.eye(_CLASS_COUNT, dtype=np.float32)[f.class_index]
-        self._log_count = np.log(f.count)
+        mean_and_scale = standard or (f.matrix.mean(axis=0), f.matrix.std(axis=0) + 1e-6)
+        self.feature_mean: FloatArray = mean_and_scale[0]
+        self.feature_scale: FloatArray = mean_and_scale[1]
+        self.standard = ((f.matrix - self.feature_mean) / self.feature_scale).astype(np.float32)
+        self.log_compute = np.log(f.times.compute_s + FLOOR_S)
+        self.log_memory = np.log(f.times.memory_s + FLOOR_S)
+        self.hit = cache_hit(f)
+        self.log_wave = np.log(f.wave_fill) * f.is_product
+        self.class_one_hot = np.eye(_CLASS_COUNT, dtype=np.float32)[f.class_index]
+        self.log_count = np.log(f.count)
 
     def __call__(self, vector: FloatArray) -> tuple[float, FloatArray]:
+        """Loss and its gradient at a parameter vector."""
         log_predicted, backward = self.forward(vector)
         residual = log_predicted - self.observations.log_measured
         delta = self.priors.noise
@@ -164,81 +168,13 @@ class Objective:
         scale = delta * self.prior_share
         return loss + scale * 0.5 * float(z @ z), gradient + scale * z / self.blocks.prior_sigma
 
-    def forward(self, vector: FloatArray):  # type: ignore[no-untyped-def]  # (log predicted, backward closure)
-        """Predict every record's log latency; also return the function from d loss/d log predicted to the gradient."""
-        p = self.blocks.view(vector)
-        o, f = self.observations, self.observations.features
-        c, r = f.class_index, o.record_index
-        offset = o.membership @ p["context"]
-        k_half, n_half = np.exp(p["k_half"][c]), np.exp(p["n_half"][c])
-        cache_gain, unaligned, wave = _softplus(p["shape"])
-        saturation = f.is_product * (np.log(f.k / (f.k + k_half)) + np.log(f.n / (f.n + n_half)))
-        saturation += wave * self._log_wave - unaligned * f.unaligned
-        log_c = self._log_compute - p["compute_efficiency"][c] - offset[r, 0] - saturation
-        cache = 1.0 + cache_gain * self._hit
-        log_m = self._log_memory - p["memory_efficiency"][c] - offset[r, 1] - np.log(cache)
-        log_smooth = np.logaddexp(SMOOTH_MAX * log_c, SMOOTH_MAX * log_m)
-        share_c = np.exp(SMOOTH_MAX * log_c - log_smooth)
-        log_body = log_smooth / SMOOTH_MAX + offset[r, 4 + c]
-        hidden = second = bounded = None
-        if self.priors.hidden:
-            hidden = np.tanh(self._standard @ p["hidden"].astype(np.float32) + p["hidden_by_class"].astype(np.float32)[c])
-            second = np.tanh(hidden @ p["second"].astype(np.float32) + p["second_bias"].astype(np.float32))
-            bounded = np.tanh(second.astype(np.float64) @ p["output"] + p["output_bias"][0])
-            log_body = log_body + self.priors.limit * bounded
-        body = np.exp(log_body + self._log_count)
-        passes = f.weight_s * np.exp(p["weight_cost"][c] - offset[r, 1]) * f.count
-        launch = f.launches * np.exp(p["launch"][0] + offset[r, 2]) * f.count
-        record_count = len(o.log_measured)
-        fixed = np.exp(p["fixed"][0] + offset[:, 3])
-        total = np.bincount(r, weights=body + passes + launch, minlength=record_count) + fixed
-
-        def backward(d_log: FloatArray) -> FloatArray:
-            gradient = np.zeros_like(vector)
-            g = self.blocks.view(gradient)
-            d_total = d_log / total
-            d_row = d_total[r]
-            d_body, d_passes, d_launch = d_row * body, d_row * passes, d_row * launch
-            d_c, d_m = d_body * share_c, d_body * (1.0 - share_c)
-
-            def by_class(values: FloatArray) -> FloatArray:
-                return np.bincount(c, weights=values, minlength=_CLASS_COUNT)
-
-            g["compute_efficiency"][...] = -by_class(d_c)
-            g["memory_efficiency"][...] = -by_class(d_m)
-            g["k_half"][...] = by_class(d_c * f.is_product * k_half / (f.k + k_half))
-            g["n_half"][...] = by_class(d_c * f.is_product * n_half / (f.n + n_half))
-            g["weight_cost"][...] = by_class(d_passes)
-            g["launch"][0] = d_launch.sum()
-            g["fixed"][0] = float((d_total * fixed).sum())
-            slope = _sigmoid(p["shape"])
-            g["shape"][0] = -float((d_m * self._hit / cache).sum()) * slope[0]
-            g["shape"][1] = float((d_c * f.unaligned).sum()) * slope[1]
-            g["shape"][2] = -float((d_c * self._log_wave).sum()) * slope[2]
-            d_offset = np.zeros((record_count, _OFFSET_WIDTH))
-            d_offset[:, 0] = -np.bincount(r, weights=d_c, minlength=record_count)
-            d_offset[:, 1] = -np.bincount(r, weights=d_m + d_passes, minlength=record_count)
-            d_offset[:, 2] = np.bincount(r, weights=d_launch, minlength=record_count)
-            d_offset[:, 3] = d_total * fixed
-            flat = np.bincount(r * _CLASS_COUNT + c, weights=d_body, minlength=record_count * _CLASS_COUNT)
-            d_offset[:, 4:] = flat.reshape(record_count, _CLASS_COUNT)
-            g["context"][...] = o.membership.T @ d_offset
-            if self.priors.hidden:
-                d_out = d_body * self.priors.limit * (1.0 - bounded**2)
-                g["output"][...] = second.T.astype(np.float64) @ d_out
-                g["output_bias"][0] = d_out.sum()
-                d_second = (d_out[:, None] * p["output"]).astype(np.float32) * (1.0 - second**2)
-                g["second"][...] = hidden.T @ d_second
-                g["second_bias"][...] = d_second.sum(axis=0)
-                d_hidden = (d_second @ p["second"].astype(np.float32).T) * (1.0 - hidden**2)
-                g["hidden"][...] = self._standard.T @ d_hidden
-                g["hidden_by_class"][...] = self._class_one_hot.T @ d_hidden
-            return gradient
-
-        return np.log(total), backward
+    def forward(self, vector: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+        """Predict every record's log latency; also return d loss ÷ d log predicted → gradient."""
+        forward = _ForwardPass(self, vector)
+        return forward.log_predicted, forward.gradient
 
     def response(self, vector: FloatArray, name: str) -> Response:
-        """The fitted parameters as a `Response`."""
+        """Return the fitted parameters as a `Response`."""
         p = self.blocks.view(vector)
         cache_gain, unaligned, wave = (float(v) for v in _softplus(p["shape"]))
         network = None
@@ -264,24 +200,128 @@ class Objective:
             wave_exponent=wave,
             network=network,
             contexts={
-                context: ContextOffset.from_vector(p["context"][i]) for i, context in enumerate(self.observations.contexts)
+                context: ContextOffset.from_vector(p["context"][i])
+                for i, context in enumerate(self.observations.contexts)
             },
             records=len(self.observations.log_measured),
         )
 
 
+class _ForwardPass:
+    """One prediction of all records, with what its gradient needs.
+
+    Attributes
+    ----------
+    log_predicted : array [record]
+        Natural log of seconds.
+    """
+
+    def __init__(self, objective: Objective, vector: FloatArray) -> None:
+        self._objective = objective
+        self._p = p = objective.blocks.view(vector)
+        o, f = objective.observations, objective.observations.features
+        c, r = f.class_index, o.record_index
+        offset = o.membership @ p["context"]
+        self._k_half, self._n_half = np.exp(p["k_half"][c]), np.exp(p["n_half"][c])
+        cache_gain, unaligned, wave = _softplus(p["shape"])
+        saturation = f.is_product * (np.log(f.k / (f.k + self._k_half)) + np.log(f.n / (f.n + self._n_half)))
+        saturation += wave * objective.log_wave - unaligned * f.unaligned
+        log_c = objective.log_compute - p["compute_efficiency"][c] - offset[r, 0] - saturation
+        self._cache = 1.0 + cache_gain * objective.hit
+        log_m = objective.log_memory - p["memory_efficiency"][c] - offset[r, 1] - np.log(self._cache)
+        log_smooth = np.logaddexp(SMOOTH_MAX * log_c, SMOOTH_MAX * log_m)
+        self._share_c = np.exp(SMOOTH_MAX * log_c - log_smooth)
+        log_body = log_smooth / SMOOTH_MAX + offset[r, 4 + c]
+        self._network = _NetworkPass(objective, p) if objective.priors.hidden else None
+        if self._network is not None:
+            log_body = log_body + objective.priors.limit * self._network.bounded
+        self._body = np.exp(log_body + objective.log_count)
+        self._passes = f.weight_s * np.exp(p["weight_cost"][c] - offset[r, 1]) * f.count
+        self._launch = f.launches * np.exp(p["launch"][0] + offset[r, 2]) * f.count
+        self._fixed = np.exp(p["fixed"][0] + offset[:, 3])
+        rows = self._body + self._passes + self._launch
+        self._total = np.bincount(r, weights=rows, minlength=len(o.log_measured)) + self._fixed
+        self.log_predicted: FloatArray = np.log(self._total)
+
+    def gradient(self, d_log: FloatArray) -> FloatArray:
+        """Turn d loss ÷ d log predicted [record] into the gradient over the flat vector."""
+        objective, p = self._objective, self._p
+        f, r = objective.observations.features, objective.observations.record_index
+        gradient = np.zeros(len(objective.blocks.prior_mean))
+        g = objective.blocks.view(gradient)
+        d_total = d_log / self._total
+        d_row = d_total[r]
+        d_body, d_passes, d_launch = d_row * self._body, d_row * self._passes, d_row * self._launch
+        d_c, d_m = d_body * self._share_c, d_body * (1.0 - self._share_c)
+
+        def by_class(values: FloatArray) -> FloatArray:
+            return np.bincount(f.class_index, weights=values, minlength=_CLASS_COUNT).astype(np.float64, copy=False)
+
+        g["compute_efficiency"][...] = -by_class(d_c)
+        g["memory_efficiency"][...] = -by_class(d_m)
+        g["k_half"][...] = by_class(d_c * f.is_product * self._k_half / (f.k + self._k_half))
+        g["n_half"][...] = by_class(d_c * f.is_product * self._n_half / (f.n + self._n_half))
+        g["weight_cost"][...] = by_class(d_passes)
+        g["launch"][0] = d_launch.sum()
+        g["fixed"][0] = float((d_total * self._fixed).sum())
+        slope = _sigmoid(p["shape"])
+        g["shape"][0] = -float((d_m * objective.hit / self._cache).sum()) * slope[0]
+        g["shape"][1] = float((d_c * f.unaligned).sum()) * slope[1]
+        g["shape"][2] = -float((d_c * objective.log_wave).sum()) * slope[2]
+        d_offset = self._offset_gradient(d_c, d_m + d_passes, d_launch, d_total * self._fixed, d_body)
+        g["context"][...] = objective.observations.membership.T @ d_offset
+        if self._network is not None:
+            self._network.add_gradient(d_body, g)
+        return gradient
+
+    def _offset_gradient(
+        self, compute: FloatArray, memory: FloatArray, launch: FloatArray, fixed: FloatArray, body: FloatArray
+    ) -> FloatArray:
+        """Gradient over each record's summed offset [record, offset]; `fixed` is per record, the rest per row."""
+        observations = self._objective.observations
+        r, c, count = observations.record_index, observations.features.class_index, len(observations.log_measured)
+        d_offset = np.zeros((count, _OFFSET_WIDTH))
+        d_offset[:, 0] = -np.bincount(r, weights=compute, minlength=count)
+        d_offset[:, 1] = -np.bincount(r, weights=memory, minlength=count)
+        d_offset[:, 2] = np.bincount(r, weights=launch, minlength=count)
+        d_offset[:, 3] = fixed
+        flat = np.bincount(r * _CLASS_COUNT + c, weights=body, minlength=count * _CLASS_COUNT)
+        d_offset[:, 4:] = flat.reshape(count, _CLASS_COUNT)
+        return d_offset
+
+
+class _NetworkPass:
+    """The network's part of a forward pass, in single precision for speed."""
+
+    def __init__(self, objective: Objective, p: Mapping[str, FloatArray]) -> None:
+        self._objective, self._p = objective, p
+        by_class = p["hidden_by_class"].astype(np.float32)[objective.observations.features.class_index]
+        self._hidden = np.tanh(objective.standard @ p["hidden"].astype(np.float32) + by_class)
+        self._second = np.tanh(self._hidden @ p["second"].astype(np.float32) + p["second_bias"].astype(np.float32))
+        self.bounded = np.tanh(self._second.astype(np.float64) @ p["output"] + p["output_bias"][0])
+
+    def add_gradient(self, d_body: FloatArray, g: Mapping[str, FloatArray]) -> None:
+        """Write the network's blocks of the gradient `g`."""
+        p, hidden, second = self._p, self._hidden, self._second
+        d_out = d_body * self._objective.priors.limit * (1.0 - self.bounded**2)
+        g["output"][...] = second.T.astype(np.float64) @ d_out
+        g["output_bias"][0] = d_out.sum()
+        d_second = (d_out[:, None] * p["output"]).astype(np.float32) * (1.0 - second**2)
+        g["second"][...] = hidden.T @ d_second
+        g["second_bias"][...] = d_second.sum(axis=0)
+        d_hidden = (d_second @ p["second"].astype(np.float32).T) * (1.0 - hidden**2)
+        g["hidden"][...] = self._objective.standard.T @ d_hidden
+        g["hidden_by_class"][...] = self._objective.class_one_hot.T @ d_hidden
+
+
 def concatenate_features(parts: Sequence[KernelFeatures]) -> KernelFeatures:
     """Stack the features of many models."""
-    from dataclasses import fields
-
-    from estimator.timing.roofline import RooflineTimes
-
-    columns = {}
-    for field in fields(KernelFeatures):
-        if field.name == "times":
-            columns["times"] = RooflineTimes(
-                np.concatenate([p.times.compute_s for p in parts]), np.concatenate([p.times.memory_s for p in parts])
-            )
-        else:
-            columns[field.name] = np.concatenate([getattr(p, field.name) for p in parts])
-    return KernelFeatures(**columns)
+    times = RooflineTimes(
+        np.concatenate([p.times.compute_s for p in parts]), np.concatenate([p.times.memory_s for p in parts])
+    )
+    columns = {
+        field.name: np.concatenate([getattr(p, field.name) for p in parts])
+        for field in fields(KernelFeatures)
+        if field.name != "times"
+    }
+    return KernelFeatures(times=times, **columns)

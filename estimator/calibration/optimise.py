@@ -24,15 +24,13 @@ Progress = Callable[[str, float], None]
 
 
 def select_records(observations: Observations, indices: IntArray) -> Observations:
-    """The observations of some records, in the given order."""
+    """Select the observations of some records, in the given order."""
     order = np.argsort(observations.record_index, kind="stable")
     counts = np.bincount(observations.record_index, minlength=len(observations.log_measured))
     starts = np.concatenate([[0], np.cumsum(counts)])
     rows = np.concatenate([order[starts[i] : starts[i + 1]] for i in indices]) if len(indices) else order[:0]
     f = observations.features
-    columns = {
-        field.name: getattr(f, field.name)[rows] for field in fields(KernelFeatures) if field.name != "times"
-    }
+    columns = {field.name: getattr(f, field.name)[rows] for field in fields(KernelFeatures) if field.name != "times"}
     return Observations(
         features=KernelFeatures(times=RooflineTimes(f.times.compute_s[rows], f.times.memory_s[rows]), **columns),
         record_index=np.repeat(np.arange(len(indices)), counts[indices]),

@@ -63,7 +63,7 @@ def load_response(name: str) -> Response:
 
 
 def find_calibration(device: str, unit: str, runtime: str, layout: str) -> Calibration | None:
-    """The calibration of a device, unit and runtime, the layout's own before the general one."""
+    """Find the calibration of a device, unit and runtime, the layout's own before the general one."""
     folder = calibration_directory() / device
     for stem in (f"{unit}-{runtime}-{layout}", f"{unit}-{runtime}"):
         path = folder / f"{stem}.yaml"
@@ -171,8 +171,16 @@ def parse_response(text: str, path: Path) -> Response:
         name=fields.text("name"),
         class_names=class_names,
         feature_names=feature_names,
-        **{name: fields.array(name, (classes,)) for name in _CLASS_ARRAYS},
-        **{name: fields.number(name) for name in _SCALARS},  # type: ignore[arg-type]  # names are the fields'
+        log_compute_efficiency=fields.array("log_compute_efficiency", (classes,)),
+        log_memory_efficiency=fields.array("log_memory_efficiency", (classes,)),
+        log_k_half=fields.array("log_k_half", (classes,)),
+        log_n_half=fields.array("log_n_half", (classes,)),
+        log_weight_cost=fields.array("log_weight_cost", (classes,)),
+        log_launch_s=fields.number("log_launch_s"),
+        log_fixed_s=fields.number("log_fixed_s"),
+        cache_gain=fields.number("cache_gain"),
+        unaligned_cost=fields.number("unaligned_cost"),
+        wave_exponent=fields.number("wave_exponent"),
         network=_network(network, classes, features) if network else None,
         residual=_residual(fields.child("residual")) if "residual" in fields.document else None,
         contexts={

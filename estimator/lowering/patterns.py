@@ -39,7 +39,7 @@ def is_function(op: Op, *functions: str) -> bool:
 
 
 def is_transposing_copy(op: Op) -> bool:
-    """A copy that changes element order."""
+    """Whether a copy changes element order."""
     return op.kind is OpKind.COPY and isinstance(op.attrs, CopyAttrs) and op.attrs.transposing
 
 
@@ -51,7 +51,7 @@ def same_extent(op: Op, lowering: Lowering) -> bool:
 
 
 def is_depthwise(op: Op, lowering: Lowering) -> bool:
-    """A convolution with one input channel per group."""
+    """Whether a convolution has one input channel per group."""
     return (
         op.kind is OpKind.CONV
         and isinstance(op.attrs, ConvAttrs)

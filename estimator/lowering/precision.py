@@ -66,12 +66,11 @@ class _Policy(Enum):
     """The op is on no list: the kernel itself promotes."""
 
 
-_LOWER_KINDS = frozenset(
-    {OpKind.CONV, OpKind.LINEAR, OpKind.MATMUL, OpKind.EINSUM, OpKind.ATTENTION, OpKind.RNN}
-)
+_LOWER_KINDS = frozenset({OpKind.CONV, OpKind.LINEAR, OpKind.MATMUL, OpKind.EINSUM, OpKind.ATTENTION, OpKind.RNN})
 _FP32_UNARY = frozenset(
-    "acos asin cosh erfinv exp expm1 log log10 log2 log1p reciprocal rsqrt sinh tan pow square_pow".split()
-)
+    {"acos", "asin", "cosh", "erfinv", "exp", "expm1", "log", "log10", "log2", "log1p", "reciprocal", "rsqrt", "sinh",
+     "tan", "pow", "square_pow"}
+)  # fmt: skip
 _FP32_NORMS = frozenset({"layer", "group", "rms", "l2"})
 _FP32_RESULT_REDUCTIONS = frozenset({"sum", "prod", "norm"})
 
@@ -139,6 +138,7 @@ class _AutocastRewriter:
         return cast_name
 
     def visit(self, op: Op) -> None:
+        """Append `op`, after the casts that its policy asks for, and give its results their dtype."""
         policy = _policy(op)
         widest = self._widest(op.inputs)
         inputs, result = op.inputs, widest

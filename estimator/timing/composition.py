@@ -25,9 +25,7 @@ COUNT_WEIGHT: Final = 0.3
 COMPOSITION_SIZE: Final = _CLASS_COUNT + 8
 
 
-def compositions(
-    features: KernelFeatures, times: KernelTimes, record_index: IntArray, record_count: int
-) -> FloatArray:
+def compositions(features: KernelFeatures, times: KernelTimes, record_index: IntArray, record_count: int) -> FloatArray:
     """Composition of every record.
 
     Parameters
@@ -48,14 +46,15 @@ def compositions(
     total = np.maximum(by_class.sum(axis=1), 1e-12)
 
     def time_weighted(values: FloatArray) -> FloatArray:
-        return np.bincount(record_index, weights=row_s * values, minlength=record_count) / total
+        mean: FloatArray = np.bincount(record_index, weights=row_s * values, minlength=record_count) / total
+        return mean
 
     launches = np.bincount(record_index, weights=features.count, minlength=record_count)
     means = (
-        time_weighted((times.compute_s > times.memory_s) * 1.0),
+        time_weighted((times.compute_s > times.memory_s).astype(np.float64)),
         time_weighted(np.log2(features.k) / EXTENT_SCALE * features.is_product),
         time_weighted(np.log2(features.n) / EXTENT_SCALE * features.is_product),
-        time_weighted((features.unaligned > 0) * 1.0),
+        time_weighted((features.unaligned > 0).astype(np.float64)),
         time_weighted(features.cache_ratio_log2 / EXTENT_SCALE),
         time_weighted(times.overhead_s / np.maximum(times.kernel_s, 1e-15)),
         LATENCY_WEIGHT * np.log(total),

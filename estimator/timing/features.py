@@ -92,4 +92,5 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
 
 def _log2_fill(extent: FloatArray, tile: int) -> FloatArray:
     """log₂ of the used share of the last-tile-padded extent; 0 when it divides."""
-    return np.log2(extent / (np.ceil(extent / tile) * tile))
+    fill: FloatArray = np.log2(extent / (np.ceil(extent / tile) * tile))
+    return fill

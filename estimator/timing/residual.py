@@ -15,7 +15,8 @@ from estimator.catalogue.calibration import FloatArray, Residual
 def kernel_matrix(left: FloatArray, right: FloatArray, length: float) -> FloatArray:
     """Squared-exponential similarities [left, right], in (0, 1]."""
     squared = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)[None, :] - 2.0 * left @ right.T
-    return np.exp(-np.maximum(squared, 0.0) / (2.0 * length**2))
+    similarity: FloatArray = np.exp(-np.maximum(squared, 0.0) / (2.0 * length**2))
+    return similarity
 
 
 def residual_log_factors(residual: Residual, composition: FloatArray) -> tuple[FloatArray, FloatArray]:

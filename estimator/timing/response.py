@@ -60,7 +60,7 @@ def network_log_factor(network: Network, features: KernelFeatures) -> FloatArray
 
 
 def saturation_log(response: Response, features: KernelFeatures) -> FloatArray:
-    """log of s_k · s_n · u · w for products; 0 for other kernels."""
+    """Compute log(s_k · s_n · u · w) of products; 0 for other kernels."""
     c = features.class_index
     log_saturation = (
         np.log(features.k / (features.k + np.exp(response.log_k_half[c])))
@@ -72,7 +72,8 @@ def saturation_log(response: Response, features: KernelFeatures) -> FloatArray:
 
 def cache_hit(features: KernelFeatures) -> FloatArray:
     """Share of a kernel's traffic that the last cache level serves, by size alone."""
-    return 1.0 / (1.0 + np.exp2(-HIT_STEEPNESS / np.log(2.0) * features.cache_ratio_log2))
+    hit: FloatArray = 1.0 / (1.0 + np.exp2(-HIT_STEEPNESS / np.log(2.0) * features.cache_ratio_log2))
+    return hit
 
 
 def kernel_times(response: Response, features: KernelFeatures, offset: ContextOffset) -> KernelTimes:

@@ -167,7 +167,7 @@ class RooflineTimes:
 
 
 def roofline_times(table: KernelTable, ceilings: Ceilings) -> RooflineTimes:
-    """Both roofline times of every kernel; a product fed with 32-bit data under a 16-bit precision runs at the vector rate."""
+    """Compute both roofline times of every kernel: products at the product rate, all else at the vector rate."""
     product = _IS_PRODUCT[table.class_index]
     product_rate = np.where(product, ceilings.product_flops_per_s, ceilings.vector_flops_per_s)
     compute = 2 * table.macs / product_rate + table.other_flops / ceilings.vector_flops_per_s

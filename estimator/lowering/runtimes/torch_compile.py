@@ -25,7 +25,7 @@ def _loop(op: Op, lowering: Lowering) -> bool:
 
 
 def _in_order_loop(op: Op, lowering: Lowering) -> bool:
-    """A loop that visits elements in the producer's order, so that a reduction can keep its row in registers."""
+    """Match loops in the producer's element order, so that a reduction can keep its row in registers."""
     return is_elementwise(op, lowering) and not is_transposing_copy(op)
 
 
@@ -34,7 +34,7 @@ def _reduction(op: Op, lowering: Lowering) -> bool:
 
 
 def _row_reduction(op: Op, lowering: Lowering) -> bool:
-    """Keeps its input's extent (norm, softmax), so its consumer can run in the same loop."""
+    """Match reductions that keep their input's extent (norm, softmax), so a consumer can run in the same loop."""
     return op.kind is OpKind.SOFTMAX or is_norm_reduction(op)
 
 
@@ -42,8 +42,12 @@ RULES = RuntimeRules(
     name="torch-compile",
     rules=(
         FusionRule("pointwise chain", _loop, _loop, "loops over the same elements become one kernel", _INDUCTOR),
-        FusionRule("reduction prologue", _in_order_loop, _reduction, "a reduction computes its input on the fly", _INDUCTOR),
-        FusionRule("reduction epilogue", _row_reduction, _in_order_loop, "a norm's consumers run on its rows", _INDUCTOR),
+        FusionRule(
+            "reduction prologue", _in_order_loop, _reduction, "a reduction computes its input on the fly", _INDUCTOR
+        ),
+        FusionRule(
+            "reduction epilogue", _row_reduction, _in_order_loop, "a norm's consumers run on its rows", _INDUCTOR
+        ),
     ),
     anchor=_reduction,
 )

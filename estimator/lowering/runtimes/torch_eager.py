@@ -27,7 +27,7 @@ def _on_gpu(lowering: Lowering) -> bool:
 
 
 def _moving(kernel: Kernel, name: str, kernel_class: KernelClass, read: int, written: int, flops: int = 0) -> Kernel:
-    """A kernel that only moves bytes, beside `kernel`."""
+    """Make a kernel that only moves bytes, beside `kernel`."""
     return replace(
         kernel, name=f"{kernel.name}.{name}", kernel_class=kernel_class, macs=0, other_flops=flops,
         bytes_read=read, bytes_written=written, weight_bytes=0, gemm=Gemm(), taps=1, stride=1,

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from estimator.dtypes import DType, Precision
+from estimator.ir.op import OpKind
+from estimator.ir.text import parse_graph
+from estimator.lowering.precision import apply_precision
+
+CONV = "kernel=[3,3] stride=[1,1] padding=[1,1] dilation=[1,1]"
+TWO_USES = f"""\
+graph shared
+input x f32[1,8,4,4]
+parameter w f32[8,8,3,3]
+y f32[1,8,4,4] = conv(x, w) {CONV}
+z f32[1,8,4,4] = conv(y, w) {CONV}
+output z
+"""
+NORM = """\
+graph norm
+input x f32[2,8]
+parameter w f32[8,8]
+parameter scale f32[8]
+h f32[2,8] = linear(x, w)
+n f32[2,8] = norm(h, scale) function=layer
+output n
+"""
+
+
+def residual(in_place: bool) -> str:
+    mark = " in_place" if in_place else ""
+    return f"""\
+graph residual
+input x f32[2,8]
+parameter w f32[8,8]
+parameter position f32[2,8]
+h f32[2,8] = linear(x, w)
+s f32[2,8] = binary(h, position) function=add{mark}
+output s
+"""
+
+
+def test_autocast_runs_convolutions_in_fp16():
+    graph = apply_precision(parse_graph(TWO_USES), Precision.AMP_FP16)
+    for conv in (op for op in graph.ops if op.kind is OpKind.CONV):
+        assert {graph.tensors[name].dtype for name in (*conv.inputs, *conv.outputs)} == {DType.F16}
+
+
+def test_autocast_casts_a_weight_once_per_pass_and_the_fp16_result_not_at_all():
+    graph = apply_precision(parse_graph(TWO_USES), Precision.AMP_FP16)
+    assert [op.inputs for op in graph.ops if op.kind is OpKind.CAST] == [("x",), ("w",)]
+
+
+def test_autocast_runs_layer_norm_in_fp32():
+    graph = apply_precision(parse_graph(NORM), Precision.AMP_FP16)
+    norm = graph.producer_of["n"]
+    assert graph.tensors["h"].dtype is DType.F16
+    assert {graph.tensors[name].dtype for name in (*norm.inputs, *norm.outputs)} == {DType.F32}
+
+
+def test_a_residual_that_meets_an_fp32_parameter_stays_fp32():
+    graph = apply_precision(parse_graph(residual(in_place=False)), Precision.AMP_FP16)
+    assert graph.tensors["s"].dtype is DType.F32
+
+
+def test_an_in_place_add_keeps_the_dtype_of_what_it_writes_to():
+    graph = apply_precision(parse_graph(residual(in_place=True)), Precision.AMP_FP16)
+    assert graph.tensors["s"].dtype is DType.F16
+
+
+def test_int8_stores_vectors_such_as_biases_as_activations_do():
+    graph = apply_precision(parse_graph(NORM), Precision.W8A16)
+    assert (graph.tensors["w"].dtype, graph.tensors["scale"].dtype) == (DType.I8, DType.I16)
+
+
+def test_fp32_leaves_an_fp32_graph_alone():
+    graph = parse_graph(NORM)
+    assert apply_precision(graph, Precision.FP32) is graph

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from estimator.catalogue.device import UnitKind
+from estimator.dtypes import Precision
+from estimator.ir.text import parse_graph
+from estimator.lowering.fuse import Target, lower
+from estimator.lowering.kernel import Kernel, KernelClass
+from estimator.lowering.precision import apply_precision
+from estimator.lowering.runtimes import runtime_rules
+
+INPUT_BYTES = 2 * (1 * 8 * 4 * 4)  # fp16
+OUTPUT_BYTES = 2 * (1 * 16 * 4 * 4)
+
+
+def conv(layout: str, *, bias: bool = False, precision: Precision = Precision.FP16, strides: str = "") -> list[Kernel]:
+    graph = parse_graph(f"""\
+graph conv
+input x f32[1,8,4,4]{strides}
+parameter w f32[16,8,3,3]
+parameter b f32[16]
+y f32[1,16,4,4] = conv(x, w{", b" if bias else ""}) kernel=[3,3] stride=[1,1] padding=[1,1] dilation=[1,1]
+output y
+""")
+    target = Target(UnitKind.GPU, precision, layout)
+    return list(lower(apply_precision(graph, precision), runtime_rules("torch-eager"), target).kernels)
+
+
+def test_a_convolution_bias_is_a_pointwise_kernel_of_its_own():
+    kernels = conv("nhwc", bias=True, strides=" strides[128,1,32,8]")
+    assert [k.kernel_class for k in kernels] == [KernelClass.CONV_DENSE, KernelClass.POINTWISE]
+    assert (kernels[1].bytes_read, kernels[1].bytes_written) == (OUTPUT_BYTES, OUTPUT_BYTES)
+    assert kernels[1].flops == 1 * 16 * 4 * 4  # one addition an element
+
+
+def test_an_fp16_convolution_on_nchw_data_converts_its_input_and_its_output():
+    _, to_nhwc, to_nchw = conv("nchw")
+    assert to_nhwc.kernel_class is to_nchw.kernel_class is KernelClass.LAYOUT
+    assert (to_nhwc.bytes_moved, to_nchw.bytes_moved) == (2 * INPUT_BYTES, 2 * OUTPUT_BYTES)
+
+
+def test_a_channels_last_network_converts_only_its_contiguous_input():
+    _, to_nhwc = conv("nhwc")
+    assert to_nhwc.bytes_moved == 2 * INPUT_BYTES
+
+
+def test_an_fp32_convolution_converts_nothing():
+    assert len(conv("nchw", precision=Precision.FP32)) == 1
+
+
+def test_a_layer_norm_copies_a_permuted_input_first():
+    graph = parse_graph("""\
+graph norm
+input x f32[2,4,8] strides[32,1,4]
+parameter scale f32[8]
+n f32[2,4,8] = norm(x, scale) function=layer
+output n
+""")
+    kernels = lower(graph, runtime_rules("torch-eager"), Target(UnitKind.GPU, Precision.FP32, "nchw")).kernels
+    assert [k.kernel_class for k in kernels] == [KernelClass.NORM_REDUCE, KernelClass.TRANSPOSE]
+    assert kernels[1].bytes_moved == 2 * (4 * 2 * 4 * 8)
