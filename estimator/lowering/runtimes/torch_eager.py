@@ -41,8 +41,9 @@ def _bias_add(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
 
 
 def _runs_on_tensor_cores(op: Op, lowering: Lowering) -> bool:
-    x = lowering.graph.tensors[op.inputs[0]]
-    return _on_gpu(lowering) and op.kind is OpKind.CONV and x.dtype.bits == 16 and not is_depthwise(op, lowering)
+    if not (_on_gpu(lowering) and op.kind is OpKind.CONV) or is_depthwise(op, lowering):
+        return False
+    return lowering.graph.tensors[op.inputs[0]].dtype.bits == 16
 
 
 def _is_nhwc(op: Op, lowering: Lowering) -> bool:
@@ -61,14 +62,10 @@ def _both_ways(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
 
 
 def _converts_input(op: Op, lowering: Lowering) -> bool:
+    if lowering.target.layout != "nhwc" or not _runs_on_tensor_cores(op, lowering):
+        return False
     x = lowering.graph.tensors[op.inputs[0]]
-    spatial = math.prod(x.shape[2:]) > 1 and x.shape[1] > 1
-    return (
-        _runs_on_tensor_cores(op, lowering)
-        and lowering.target.layout == "nhwc"
-        and spatial
-        and not _is_nhwc(op, lowering)
-    )
+    return math.prod(x.shape[2:]) > 1 and x.shape[1] > 1 and not _is_nhwc(op, lowering)
 
 
 def _to_nhwc(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
