@@ -9,7 +9,7 @@ For a kernel of class c in context x (device + runtime + precision offsets add u
 
 with s_k = k/(k + k_half), s_n alike, u the cost of unaligned extents, w the filled share of the last wave and
 hit = σ(4·log₂(cache ÷ bytes)). The latency of an inference adds its fixed cost.
-Source: docs/model/time.md; the smooth maximum's exponent 3 and every term's gain: docs/adr/0004-time-model.md.
+Source: docs/model/time.md; the smooth maximum's exponent 3 and every term's gain: docs/adr/0007-time-model.md.
 """
 
 from __future__ import annotations
