@@ -28,7 +28,7 @@ device without records as good as *device* (– where a domain has records of on
 
 
 def table(lines: Sequence[Line], rows: Sequence[HeldOutRow]) -> str:
-    """A Markdown table that also reads on a screen, one line per device, runtime, layout and precision."""
+    """Write one line per device, runtime, layout and precision: Markdown that also reads on a screen."""
     header = (
         "| device | runtime | n | models: median | p90 | ±10 % | bias | ρ | families: median | p90 | device: median "
         "| as shipped | in p10…p90 | roofline | FLOPs ÷ peak |"

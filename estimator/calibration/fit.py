@@ -188,6 +188,10 @@ def hold_out(domain: Domain, usable: Usable, observations: Observations, tell: F
     families = fold_by_weight([family_of(record.model) for record in records])
     devices = _codes([record.device for record in records])
     tell = tell or _silent
+    if len(np.unique(models)) < 2:
+        raise CalibrationError(f"the records of {domain.name} are all of one model", expected="two models or more")
+    if len(np.unique(families)) < 2:
+        families = models
 
     def predicted(kind: str, fold_of: IntArray) -> FloatArray:
         seconds = np.zeros(len(records))

@@ -73,7 +73,7 @@ def lower_workloads(
     done: dict[Workload, Lowered] = {}
     missing: dict[str, list[Workload]] = {}
     for workload in dict.fromkeys(workloads):
-        kept = cache.lowered(workload)
+        kept = cache.lowered(workload) if _is_zoo_model(workload.traced.model) else None
         if kept is not None:
             done[workload] = kept
         else:
@@ -128,7 +128,7 @@ def lower_model(workloads: Sequence[Workload], folder: Path) -> _Batch:
     for traced, graph in _graphs(tuple(by_graph), cache):
         for workload in by_graph[traced]:
             lowered = Unlowered(graph) if isinstance(graph, str) else _lower(graph, workload)
-            if isinstance(lowered, LoweredModel):
+            if isinstance(lowered, LoweredModel) and _is_zoo_model(traced.model):
                 cache.keep_lowered(workload, lowered)
             result.append((workload, lowered))
     return result
@@ -163,6 +163,7 @@ def _graphs(wanted: Sequence[Traced], cache: GraphCache) -> Iterator[tuple[Trace
 
 
 def _is_zoo_model(reference: str) -> bool:
+    """Whether the reference and the installed versions alone say what the model is, so that it may be cached."""
     scheme, colon, _ = reference.partition(":")
     if colon:
         return scheme in ZOOS and scheme != "transformers"

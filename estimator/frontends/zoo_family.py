@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from pathlib import Path
 
 _LEADING_LETTERS = re.compile(r"[a-z]+")
 
 
 def family_of(reference: str) -> str:
-    """Name the family of a zoo reference.
+    """Name the family of a model.
 
     timm knows in which source file an architecture is defined; elsewhere the leading letters of the name stand for
     the family (``resnet50`` and ``resnet18`` are ``resnet``).
     """
     _, _, name = reference.rpartition(":")
-    name = name.partition(".")[0] if reference.startswith("timm:") else name.rpartition(".")[2]
+    if reference.startswith("timm:"):
+        name = name.partition(".")[0]
+    elif reference.startswith("torchvision:"):
+        name = name.rpartition(".")[2]
+    else:
+        name = Path(name).stem
     if reference.startswith("timm:") and (module := _timm_modules().get(name)):
         return module
     letters = _LEADING_LETTERS.match(name.lower())
