@@ -28,10 +28,17 @@ FEATURE_NAMES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class KernelFeatures:
-    """Arrays [kernel] that the response model reads; `matrix` is [kernel, feature] in `FEATURE_NAMES` order."""
+    """Arrays [kernel] that the response model reads; `matrix` is [kernel, feature] in `FEATURE_NAMES` order.
+
+    Attributes
+    ----------
+    floor_s : array [kernel]
+        FLOPs ÷ the product ceiling at the highest clock: no kernel's body is shorter.
+    """
 
     class_index: IntArray
     times: RooflineTimes
+    floor_s: FloatArray
     weight_s: FloatArray
     k: FloatArray
     n: FloatArray
@@ -77,6 +84,7 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
     return KernelFeatures(
         class_index=table.class_index,
         times=times,
+        floor_s=(2 * table.macs + table.other_flops) / ceilings.fastest_flops_per_s,
         weight_s=table.weight_bytes / ceilings.bandwidth_bytes_per_s,
         k=k,
         n=n,

@@ -35,7 +35,12 @@ class Latency:
 
 
 def time_network(features: KernelFeatures, coefficients: Coefficients) -> Latency:
-    """Time one network whose kernels have these features."""
+    """Time one network whose kernels have these features.
+
+    A fitted efficiency may exceed 1 against the rated peak, but carried over to another device or shape it may
+    also promise what no clock reaches: every kernel's body takes at least its FLOPs ÷ the ceiling at the highest
+    clock. Memory has no such floor: how much of a kernel's traffic stays on chip is itself fitted.
+    """
     times = kernel_times(coefficients.response, features, coefficients.offset)
     similarity = None
     residual = coefficients.response.residual
@@ -44,6 +49,7 @@ def time_network(features: KernelFeatures, coefficients: Coefficients) -> Latenc
         log_factor, nearest = residual_log_factors(residual, composition)
         times = _scaled(times, float(np.exp(log_factor[0])))
         similarity = float(nearest[0])
+    times = replace(times, body_s=np.maximum(times.body_s, features.floor_s))
     latency_s = float((times.kernel_s * features.count).sum() + times.fixed_s)
     return Latency(times, latency_s, spread_at(coefficients, similarity), similarity)
 

@@ -51,6 +51,8 @@ class Ceilings:
         Matrix or convolution rate of the compute dtype, at the clock that the power budget lets the unit hold.
     rated_flops_per_s : float
         The advertised dense peak of the same dtype: what naive FLOPs ÷ peak uses.
+    fastest_flops_per_s : float
+        That peak at the highest clock the part may reach: nothing runs faster.
     core_count : int
         SMs or cores that a kernel's tiles are spread over.
     cache_bytes : float
@@ -59,6 +61,7 @@ class Ceilings:
 
     product_flops_per_s: float
     rated_flops_per_s: float
+    fastest_flops_per_s: float
     vector_flops_per_s: float
     bandwidth_bytes_per_s: float
     core_count: int
@@ -100,6 +103,7 @@ def ceilings_of(unit: Unit, precision: Precision) -> Ceilings:
     return Ceilings(
         product_flops_per_s=product,
         rated_flops_per_s=rated,
+        fastest_flops_per_s=rated * _highest_clock_ratio(unit),
         vector_flops_per_s=vector.flops_per_s * product / rated if vector else product / VECTOR_FRACTION_OF_PRODUCT,
         bandwidth_bytes_per_s=unit.dram_bandwidth_bytes_per_s,
         core_count=unit.core_count or 1,
@@ -128,6 +132,13 @@ def held_clock_fraction(unit: Unit) -> float:
         return min(1.0, unit.sustained_clock_hz / unit.boost_clock_hz)
     if unit.kind is UnitKind.GPU and unit.power_w and unit.core_count and unit.ceiling("fp16", engine="tensor"):
         return float(min(1.0, (unit.power_w / unit.core_count / HELD_BOOST_W_PER_SM) ** DVFS_EXPONENT))
+    return 1.0
+
+
+def _highest_clock_ratio(unit: Unit) -> float:
+    """Highest ÷ boost clock, at least 1; 1 where nobody states a higher one."""
+    if unit.max_clock_hz and unit.boost_clock_hz:
+        return max(1.0, unit.max_clock_hz / unit.boost_clock_hz)
     return 1.0
 
 

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from estimator.catalogue.calibration import Residual, Spread
+from estimator.timing.coefficients import Coefficients
+from estimator.timing.composition import COMPOSITION_SIZE
+from estimator.timing.latency import spread_at, time_network
+from tests.timing.coefficients import FIXED_S, LAUNCH_S, features_of, ideal_response, no_offset, product
+
+NEAR = Spread(-0.1, 0.1, 0.05, 100)
+FAR = Spread(-0.3, 0.5, 0.2, 100)
+COEFFICIENTS = Coefficients(
+    replace(ideal_response(), spreads={"novel": FAR}), no_offset(), "calibrated", NEAR, 100, "hand"
+)
+similarities = st.floats(0.0, 1.0)
+
+
+def test_networks_like_those_measured_have_the_near_spread_and_others_the_far_one():
+    near, far = spread_at(COEFFICIENTS, 1.0), spread_at(COEFFICIENTS, 0.0)
+    assert (near.log_p10, near.log_p90) == (NEAR.log_p10, NEAR.log_p90)
+    assert (far.log_p10, far.log_p90) == pytest.approx((FAR.log_p10, FAR.log_p90))
+
+
+@given(similarities, similarities)
+def test_the_less_alike_a_network_is_the_wider_its_interval(first, second):
+    alike, strange = (spread_at(COEFFICIENTS, s) for s in (max(first, second), min(first, second)))
+    assert strange.log_p10 <= alike.log_p10
+    assert strange.log_p90 >= alike.log_p90
+
+
+def test_kernels_launches_and_the_fixed_cost_add_up_to_the_latency():
+    latency = time_network(features_of(product(1500, 0), product(3000, 0)), COEFFICIENTS)
+    assert latency.latency_s == pytest.approx(3.0 + 6.0 + 2 * LAUNCH_S + FIXED_S)
+    assert latency.similarity is None
+
+
+def test_an_efficiency_above_one_stops_at_the_highest_clock():
+    response = COEFFICIENTS.response
+    tenfold = replace(response, log_compute_efficiency=response.log_compute_efficiency + np.log(10.0))
+    latency = time_network(features_of(product(1500, 0)), replace(COEFFICIENTS, response=tenfold))
+    assert latency.kernels.body_s[0] == 2 * 1500 / 1250
+
+
+def test_a_correction_scales_every_time_alike():
+    features = features_of(product(1500, 0))
+    plain = time_network(features, COEFFICIENTS)
+    everywhere = Residual(np.zeros((1, COMPOSITION_SIZE)), np.array([np.log(2.0)]), length=1e6)
+    doubled = time_network(
+        features, replace(COEFFICIENTS, response=replace(COEFFICIENTS.response, residual=everywhere))
+    )
+    assert doubled.latency_s == pytest.approx(2 * plain.latency_s)
+    assert doubled.similarity == pytest.approx(1.0)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from estimator.catalogue.device import CoreCluster
+from estimator.catalogue.loader import load_device
+from estimator.dtypes import DType, Precision
+from estimator.lowering.kernel import Kernel, KernelClass, KernelTable
+from estimator.timing.roofline import DVFS_EXPONENT, HELD_BOOST_W_PER_SM, Ceilings, ceilings_of, held_clock_fraction
+from estimator.timing.roofline import roofline_times as times_of
+
+CEILINGS = Ceilings(
+    product_flops_per_s=1000.0, rated_flops_per_s=1000.0, fastest_flops_per_s=1000.0, vector_flops_per_s=100.0,
+    bandwidth_bytes_per_s=10.0, core_count=1, cache_bytes=64.0,
+)  # fmt: skip
+
+
+def table(kernel_class: KernelClass, macs: int, other_flops: int, read: int, written: int) -> KernelTable:
+    return KernelTable.from_kernels([Kernel("k", kernel_class, ("k",), DType.F32, macs, other_flops, read, written)])
+
+
+def test_a_product_at_the_ridge_point_is_bound_by_both():
+    bytes_moved = 40
+    macs = bytes_moved * 1000 // 10 // 2  # intensity = peak ÷ bandwidth = 100 FLOP a byte
+    times = times_of(table(KernelClass.MATMUL, macs, 0, 30, 10), CEILINGS)
+    assert times.compute_s[0] == times.memory_s[0] == 40 / 10
+
+
+def test_what_is_no_product_runs_at_the_vector_rate():
+    times = times_of(table(KernelClass.POINTWISE, 0, 50, 4, 4), CEILINGS)
+    assert times.compute_s[0] == 50 / 100
+
+
+def test_the_roofline_is_the_longer_of_the_two():
+    times = times_of(table(KernelClass.MATMUL, 500, 10, 5, 5), CEILINGS)
+    assert times.roofline_s[0] == max(2 * 500 / 1000 + 10 / 100, 10 / 10)
+
+
+def test_a_board_with_an_eighth_of_the_power_per_core_holds_half_the_clock():
+    _, unit = load_device("rtx4090")
+    starved = replace(unit, sustained_clock_hz=None, core_count=100, power_w=100 * HELD_BOOST_W_PER_SM / 8)
+    assert held_clock_fraction(starved) == pytest.approx(8**-DVFS_EXPONENT)
+    assert pytest.approx(0.5) == 8**-DVFS_EXPONENT
+
+
+def test_a_published_sustained_clock_is_taken_as_it_is():
+    _, unit = load_device("rtx4090")
+    assert held_clock_fraction(replace(unit, sustained_clock_hz=1.5e9, boost_clock_hz=2.0e9)) == 0.75
+
+
+def test_equal_chunks_on_a_hybrid_cpu_wait_for_the_slow_cores():
+    _, unit = load_device("i7-12700h")
+    hybrid = replace(
+        unit,
+        sustained_clock_hz=None,
+        clusters=(CoreCluster("fast", 2, 4e9, 32.0), CoreCluster("slow", 2, 2e9, 16.0)),
+    )
+    rated = ceilings_of(hybrid, Precision.FP32).rated_flops_per_s
+    share = (4 * 2e9 * 16) / (2 * 4e9 * 32 + 2 * 2e9 * 16)  # n · slowest ÷ sum
+    assert ceilings_of(hybrid, Precision.FP32).product_flops_per_s == pytest.approx(rated * share)
+
+
+def test_only_a_stated_maximum_clock_lifts_the_fastest_rate_above_the_rated_one():
+    _, unit = load_device("rtx4090")
+    plain = ceilings_of(replace(unit, max_clock_hz=None), Precision.FP16)
+    assert plain.fastest_flops_per_s == plain.rated_flops_per_s
+    faster = replace(unit, boost_clock_hz=2.0e9, max_clock_hz=2.5e9)
+    assert ceilings_of(faster, Precision.FP16).fastest_flops_per_s == pytest.approx(plain.rated_flops_per_s * 1.25)
