@@ -31,10 +31,11 @@ def features_of(*kernels: Kernel) -> KernelFeatures:
 
 def ideal_response() -> Response:
     """All efficiencies 1, no saturation, no cache gain, no network."""
-    ones, none = np.zeros(CLASSES), np.full(CLASSES, -80.0)
+    unchanged, none = np.zeros(CLASSES), np.full(CLASSES, -80.0)
     return Response(
-        "ideal", tuple(c.value for c in CLASS_INDEX), FEATURE_NAMES, ones, ones, none, none, none,
-        math.log(LAUNCH_S), math.log(FIXED_S), cache_gain=0.0, unaligned_cost=0.0, wave_exponent=0.0, network=None,
+        "ideal", tuple(c.value for c in CLASS_INDEX), FEATURE_NAMES, unchanged, unchanged, none, none, none,
+        math.log(LAUNCH_S), unchanged, math.log(FIXED_S), cache_gain=0.0, unaligned_cost=0.0, wave_exponent=0.0,
+        network=None,
     )  # fmt: skip
 
 
