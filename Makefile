@@ -12,7 +12,7 @@ EXTRAS := zoo,tflite,onnxruntime,report
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run setup fmt lint type arch test test-all proto proto-check devices docs docs-check bench \
+.PHONY: help run setup fmt lint type arch test test-all proto proto-check devices docs docs-check bench calibrate \
         accuracy accuracy-check build ci clean
 
 help:  ## list these targets
@@ -83,6 +83,9 @@ docs: setup  ## regenerate the generated pages of docs/
 
 bench: setup  ## measure the speed of the estimator itself
 	$(BIN)/python -m benchmarks.speed
+
+calibrate: setup  ## refit every domain from benchmarks/accuracy/records (about an hour)
+	$(BIN)/python -m benchmarks.accuracy.fit
 
 accuracy: setup  ## score the estimator against every measured record
 	$(BIN)/python -m benchmarks.accuracy
