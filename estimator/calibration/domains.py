@@ -14,7 +14,9 @@ from typing import Final
 
 from estimator.calibration.objective import Priors
 from estimator.calibration.records import Record
+from estimator.catalogue.loader import load_device
 from estimator.errors import CalibrationError
+from estimator.timing.coefficients import generation_context
 
 
 class Context(StrEnum):
@@ -28,6 +30,8 @@ class Context(StrEnum):
     RUNTIME = "runtime"
     PRECISION = "precision"
     RUNTIME_PRECISION = "runtime:precision"
+    DEVICE_RUNTIME = "device:runtime"
+    GENERATION_PRECISION = "generation:precision"
     CONDITIONS = "conditions"
 
     def of(self, record: Record) -> str:
@@ -41,8 +45,18 @@ class Context(StrEnum):
                 return f"precision:{record.precision.value}"
             case Context.RUNTIME_PRECISION:
                 return f"runtime:{record.runtime}:{record.precision.value}"
+            case Context.DEVICE_RUNTIME:
+                return device_runtime_context(record.device, record.runtime)
+            case Context.GENERATION_PRECISION:
+                _, unit = load_device(f"{record.device}/{record.unit}")
+                return generation_context(unit.architecture, record.precision)
             case Context.CONDITIONS:
                 return f"conditions:{record.conditions}"
+
+
+def device_runtime_context(device: str, runtime: str) -> str:
+    """Name of what a device departs by under one runtime only."""
+    return f"on:{device}:{runtime}"
 
 
 def device_context(device: str) -> str:
@@ -108,6 +122,17 @@ _GPU_EAGER = Priors(hidden=16)
 _GPU_COMPILE = Priors(hidden=0)
 _CPU = Priors(hidden=0, weight_cost_prior=0.5, launch_s=2e-5)
 _MOBILE = Priors(hidden=0, launch_s=5e-6, fixed_s=2e-4, context_rate=1.0)
+_NPU = Priors(
+    hidden=0, efficiency=0.8, compute_efficiency_prior=1.0, memory_efficiency_prior=4.0,
+    half_extent=0.5, half_extent_prior=8.0, weight_cost=0.5, weight_cost_prior=1.5,
+    launch_s=3e-6, launch_by_class=0.8, fixed_s=3e-4, scalar=1.0, records_per_model=3.0, whitened_steps=400,
+    contexts=(
+        ("device", 0.6, 0.1), ("runtime", 0.3, 0.1), ("precision", 0.6, 0.4), ("runtime:precision", 0.2, 0.1),
+        ("generation:precision", 0.5, 0.4),
+    ),
+)  # fmt: skip
+"""Deviations are of natural logarithms. Products run near their ceiling and activations stay in local memory (4 ×
+DRAM bandwidth) unless records say otherwise; what differs is weights, streamed once, and work per kernel."""
 _MOBILE_GPU = Priors(hidden=0, launch_s=2e-5, fixed_s=5e-4, context_rate=1.0, context_class=0.02, efficiency=0.3)
 
 DOMAINS: Final[tuple[Domain, ...]] = (
@@ -123,7 +148,11 @@ DOMAINS: Final[tuple[Domain, ...]] = (
     Domain("cpu-torch-compile", "cpu", ("torch-compile",), (Context.DEVICE,), _CPU, residual=(0.4, 0.05)),
     Domain(
         "npu", "npu", ("tflite", "qnn", "qnn_dlc", "onnxruntime"),
-        (Context.DEVICE, Context.RUNTIME, Context.PRECISION), _MOBILE, max_latency_s=0.150,
+        (
+            Context.DEVICE, Context.RUNTIME, Context.PRECISION, Context.RUNTIME_PRECISION,
+            Context.GENERATION_PRECISION,
+        ),
+        _NPU, max_latency_s=0.150,
     ),
     Domain("cpu-mobile", "cpu", ("tflite", "onnxruntime"), (Context.DEVICE, Context.PRECISION), _MOBILE),
     Domain("gpu-mobile", "gpu", ("tflite",), (Context.DEVICE, Context.PRECISION), _MOBILE_GPU),

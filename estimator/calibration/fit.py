@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from estimator.calibration.domains import Context, Domain, device_context
+from estimator.calibration.domains import Context, Domain, device_context, device_runtime_context
 from estimator.calibration.graph_cache import GraphCache
 from estimator.calibration.objective import Objective, Observations
 from estimator.calibration.observe import Usable, observe, usable_records
@@ -29,6 +29,7 @@ from estimator.errors import CalibrationError
 from estimator.frontends.zoo_family import family_of
 from estimator.lowering.kernel import IntArray
 from estimator.timing.residual import residual_log_factors
+from estimator.timing.response import combined_offset
 
 FOLDS: Final = 3
 MIN_RECORDS: Final = 4
@@ -245,13 +246,22 @@ def _finished(response: Response, held_out: HeldOut) -> Response:
         family = _widened(spread_of(held_out.by_device, held_out.measured), 1 + 1 / device_count)
     else:
         family = _widened(novel, 2.0)
-    shared = {name: offset for name, offset in response.contexts.items() if not name.startswith(device_context(""))}
+    shared = {name: offset for name, offset in response.contexts.items() if not name.startswith(_OF_DEVICES)}
     spreads = {"family": family, "novel": novel, "datasheet": _widened(family, DATASHEET_WIDENING)}
     return replace(response, contexts=shared, spreads=spreads)
 
 
 def _widened(spread: Spread, factor: float) -> Spread:
     return replace(spread, log_p10=spread.log_p10 * factor, log_p90=spread.log_p90 * factor)
+
+
+_OF_DEVICES: Final = (device_context(""), device_runtime_context("", "").rstrip(":"))
+
+
+def _own_offsets(response: Response, device: str, runtime: str) -> tuple[ContextOffset, ...]:
+    """A device's departure, and what it departs by under this runtime only."""
+    names = (device_context(device), device_runtime_context(device, runtime))
+    return tuple(response.contexts[name] for name in names if name in response.contexts)
 
 
 def _calibrations(domain: Domain, response: Response, held_out: HeldOut, date: str) -> tuple[Calibration, ...]:
@@ -272,7 +282,7 @@ def _calibrations(domain: Domain, response: Response, held_out: HeldOut, date: s
                 runtime=runtime,
                 runtime_version=conditions[0] if len(conditions) == 1 else "",
                 response=domain.name,
-                offset=response.contexts[device_context(device)],
+                offset=combined_offset(_own_offsets(response, device, runtime), len(response.class_names)),
                 spread=spread_of(held_out.by_model[indices], held_out.measured[indices]),
                 sample_count=len(records),
                 dataset_sha256=records_digest(records),

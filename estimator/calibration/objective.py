@@ -63,24 +63,48 @@ class Priors:
     launch_s: float = 5e-6
     fixed_s: float = 1e-6
     weight_cost_prior: float = 0.05
+    launch_by_class: float = 0.0
+    """Of each class's launch overhead around the common one; 0 leaves it common."""
+    compute_efficiency_prior: float = 0.6
+    memory_efficiency_prior: float = 0.8
+    half_extent_prior: float = 16.0
+    contexts: tuple[tuple[str, float, float], ...] = ()
+    """(kind of context, rates, classes): deviations of its offsets, instead of `context_rate` and `context_class`."""
+    whitened_steps: int = 0
+    """L-BFGS steps in units of prior deviations, where contexts outnumber models; 0: the usual steps, unscaled."""
+    records_per_model: float = 1.0
+    """Records that share one model's error count as one: the priors weigh this much more."""
+
+    def context_deviations(self, context: str) -> tuple[float, float]:
+        """Deviations of the rates and of the classes of a context, by its kind."""
+        own = {kind: (rate, classes) for kind, rate, classes in self.contexts}
+        return own.get(context_kind(context), (self.context_rate, self.context_class))
+
+
+def context_kind(name: str) -> str:
+    """``runtime`` of ``runtime:tflite``, ``runtime:precision`` of ``runtime:tflite:int8``."""
+    kind, *values = name.split(":")
+    return f"{kind}:precision" if kind in ("runtime", "generation") and len(values) > 1 else kind
 
 
 class Blocks:
     """Names, shapes, prior means and deviations of the parameter blocks in one flat vector."""
 
-    def __init__(self, context_count: int, priors: Priors) -> None:
+    def __init__(self, contexts: Sequence[str], priors: Priors) -> None:
         h = priors.hidden
         shapes: dict[str, tuple[tuple[int, ...], float, float]] = {
-            "compute_efficiency": ((_CLASS_COUNT,), np.log(0.6), priors.efficiency),
-            "memory_efficiency": ((_CLASS_COUNT,), np.log(0.8), priors.efficiency),
-            "k_half": ((_CLASS_COUNT,), np.log(16.0), priors.half_extent),
-            "n_half": ((_CLASS_COUNT,), np.log(16.0), priors.half_extent),
+            "compute_efficiency": ((_CLASS_COUNT,), np.log(priors.compute_efficiency_prior), priors.efficiency),
+            "memory_efficiency": ((_CLASS_COUNT,), np.log(priors.memory_efficiency_prior), priors.efficiency),
+            "k_half": ((_CLASS_COUNT,), np.log(priors.half_extent_prior), priors.half_extent),
+            "n_half": ((_CLASS_COUNT,), np.log(priors.half_extent_prior), priors.half_extent),
             "weight_cost": ((_CLASS_COUNT,), np.log(priors.weight_cost_prior), priors.weight_cost),
             "launch": ((1,), np.log(priors.launch_s), priors.overhead),
             "fixed": ((1,), np.log(priors.fixed_s), priors.overhead),
             "shape": ((3,), 0.0, priors.scalar),
-            "context": ((context_count, _OFFSET_WIDTH), 0.0, priors.context_rate),
+            "context": ((len(contexts), _OFFSET_WIDTH), 0.0, priors.context_rate),
         }
+        if priors.launch_by_class:
+            shapes["launch_by_class"] = ((_CLASS_COUNT,), 0.0, priors.launch_by_class)
         if h:
             shapes |= {
                 "hidden": ((_FEATURE_COUNT, h), 0.0, priors.network_weight),
@@ -98,7 +122,8 @@ class Blocks:
             means.append(np.full(size, mean))
             block_sigma = np.full(shape, sigma)
             if name == "context":
-                block_sigma[:, 4:] = priors.context_class
+                for row, context in enumerate(contexts):
+                    block_sigma[row, :4], block_sigma[row, 4:] = priors.context_deviations(context)
             sigmas.append(block_sigma.ravel())
             start += size
         self.prior_mean = np.concatenate(means)
@@ -142,7 +167,7 @@ class Objective:
         self.observations = observations
         self.priors = priors
         self.prior_share = prior_share
-        self.blocks = Blocks(len(observations.contexts), priors)
+        self.blocks = Blocks(observations.contexts, priors)
         f = observations.features
         mean_and_scale = standard or (f.matrix.mean(axis=0), f.matrix.std(axis=0) + 1e-6)
         self.feature_mean: FloatArray = mean_and_scale[0]
@@ -165,7 +190,7 @@ class Objective:
         gradient = backward(np.where(inside, residual / delta, np.sign(residual)))
         z = (vector - self.blocks.prior_mean) / self.blocks.prior_sigma
         # a residual of one noise unit weighs as much as one prior deviation
-        scale = delta * self.prior_share
+        scale = delta * self.prior_share * self.priors.records_per_model
         return loss + scale * 0.5 * float(z @ z), gradient + scale * z / self.blocks.prior_sigma
 
     def forward(self, vector: FloatArray) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
@@ -194,6 +219,7 @@ class Objective:
             log_n_half=p["n_half"].copy(),
             log_weight_cost=p["weight_cost"].copy(),
             log_launch_s=float(p["launch"][0]),
+            log_launch_by_class=p["launch_by_class"].copy() if "launch_by_class" in p else np.zeros(_CLASS_COUNT),
             log_fixed_s=float(p["fixed"][0]),
             cache_gain=cache_gain,
             unaligned_cost=unaligned,
@@ -237,7 +263,8 @@ class _ForwardPass:
             log_body = log_body + objective.priors.limit * self._network.bounded
         self._body = np.exp(log_body + objective.log_count)
         self._passes = f.weight_s * np.exp(p["weight_cost"][c] - offset[r, 1]) * f.count
-        self._launch = f.launches * np.exp(p["launch"][0] + offset[r, 2]) * f.count
+        by_class = p["launch_by_class"][c] if "launch_by_class" in p else 0.0
+        self._launch = f.launches * np.exp(p["launch"][0] + by_class + offset[r, 2]) * f.count
         self._fixed = np.exp(p["fixed"][0] + offset[:, 3])
         rows = self._body + self._passes + self._launch
         self._total = np.bincount(r, weights=rows, minlength=len(o.log_measured)) + self._fixed
@@ -263,6 +290,8 @@ class _ForwardPass:
         g["n_half"][...] = by_class(d_c * f.is_product * self._n_half / (f.n + self._n_half))
         g["weight_cost"][...] = by_class(d_passes)
         g["launch"][0] = d_launch.sum()
+        if "launch_by_class" in g:
+            g["launch_by_class"][...] = by_class(d_launch)
         g["fixed"][0] = float((d_total * self._fixed).sum())
         slope = _sigmoid(p["shape"])
         g["shape"][0] = -float((d_m * objective.hit / self._cache).sum()) * slope[0]

@@ -51,10 +51,7 @@ def fit_parameters(
         The objective over all records and the fitted flat parameter vector.
     """
     physics = Objective(observations, replace(priors, hidden=0))
-    solution = minimize(
-        physics, physics.blocks.start(physics.priors), jac=True, method="L-BFGS-B",
-        options={"maxiter": PHYSICS_ITERATIONS, "maxcor": 20},
-    ).x  # fmt: skip
+    solution = _whitened(physics) if priors.whitened_steps else _plain(physics)
     if progress:
         progress("physical terms", 0.2)
     if not priors.hidden:
@@ -63,6 +60,30 @@ def fit_parameters(
     start = whole.blocks.start(priors)
     start[: len(solution)] = solution
     return whole, _minibatch(whole, start, epochs, progress)
+
+
+def _plain(physics: Objective) -> FloatArray:
+    solution: FloatArray = minimize(
+        physics, physics.blocks.start(physics.priors), jac=True, method="L-BFGS-B",
+        options={"maxiter": PHYSICS_ITERATIONS, "maxcor": 20},
+    ).x  # fmt: skip
+    return solution
+
+
+def _whitened(physics: Objective) -> FloatArray:
+    """Minimise over z, θ = prior mean + σ·z: narrow and wide priors then curve the objective alike."""
+    mean, sigma = physics.blocks.prior_mean, physics.blocks.prior_sigma
+
+    def loss(z: FloatArray) -> tuple[float, FloatArray]:
+        value, gradient = physics(mean + sigma * z)
+        return value, gradient * sigma
+
+    steps = physics.priors.whitened_steps
+    result = minimize(
+        loss, np.zeros(len(mean)), jac=True, method="L-BFGS-B",
+        options={"maxiter": steps, "maxfun": 2 * steps, "maxcor": 30, "ftol": 1e-7},
+    )  # fmt: skip
+    return mean + sigma * np.asarray(result.x, dtype=np.float64)
 
 
 def _minibatch(whole: Objective, start: FloatArray, epochs: int, progress: Progress | None) -> FloatArray:

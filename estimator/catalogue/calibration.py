@@ -111,6 +111,8 @@ class Response:
         Extra DRAM passes over the weights (reorder, cast), natural log.
     log_launch_s, log_fixed_s : float
         Seconds per launch and per inference.
+    log_launch_by_class : array
+        Added to the log of the launch overhead of each class.
     cache_gain, unaligned_cost, wave_exponent : float
         Bandwidth gain of cache-resident kernels; log cost per unaligned extent; softness of wave quantisation.
     spreads : mapping
@@ -126,6 +128,7 @@ class Response:
     log_n_half: FloatArray
     log_weight_cost: FloatArray
     log_launch_s: float
+    log_launch_by_class: FloatArray
     log_fixed_s: float
     cache_gain: float
     unaligned_cost: float

@@ -34,6 +34,7 @@ SCHEMA_VERSION: Final = 1
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 _CLASS_ARRAYS = (
     "log_compute_efficiency", "log_memory_efficiency", "log_k_half", "log_n_half", "log_weight_cost",
+    "log_launch_by_class",
 )  # fmt: skip
 _SCALARS = ("log_launch_s", "log_fixed_s", "cache_gain", "unaligned_cost", "wave_exponent")
 _OFFSET_SCALARS = ("compute", "memory", "overhead", "fixed")
@@ -177,6 +178,7 @@ def parse_response(text: str, path: Path) -> Response:
         log_n_half=fields.array("log_n_half", (classes,)),
         log_weight_cost=fields.array("log_weight_cost", (classes,)),
         log_launch_s=fields.number("log_launch_s"),
+        log_launch_by_class=fields.array("log_launch_by_class", (classes,)),
         log_fixed_s=fields.number("log_fixed_s"),
         cache_gain=fields.number("cache_gain"),
         unaligned_cost=fields.number("unaligned_cost"),

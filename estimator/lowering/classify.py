@@ -20,6 +20,9 @@ from estimator.lowering.kernel import Gemm, KernelClass
 FREE_KINDS = frozenset({OpKind.VIEW, OpKind.IDENTITY, OpKind.SHAPE})
 """Metadata only: no runtime launches anything for them."""
 
+REORDERING_VIEWS = frozenset({"permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "mT"})
+"""Views that change the order of elements, which a runtime without strides must carry out."""
+
 STEM_CHANNELS_MAX = 4
 """Input channels at or below which a dense convolution is a stem (RGB, RGBA, grey)."""
 
@@ -67,6 +70,8 @@ def kernel_class(op: Op, graph: Graph) -> KernelClass:
         return KernelClass.NORM if attrs.function == "batch" else KernelClass.NORM_REDUCE
     if op.kind is OpKind.CAST:
         return KernelClass.CAST_WEIGHT if graph.tensors[op.inputs[0]].is_weight else KernelClass.CAST
+    if op.kind is OpKind.VIEW:
+        return KernelClass.TRANSPOSE if function_of(op) in REORDERING_VIEWS else KernelClass.COPY
     if op.kind is OpKind.COPY:
         return KernelClass.TRANSPOSE if getattr(attrs, "transposing", False) else KernelClass.COPY
     return _CLASS_OF_KIND.get(op.kind, KernelClass.OTHER)

@@ -19,7 +19,14 @@ from estimator.costs.registry import cost_of_op
 from estimator.dtypes import DType, Precision
 from estimator.ir.graph import Graph
 from estimator.ir.op import Op, OpKind
-from estimator.lowering.classify import FREE_KINDS, gemm_of, kernel_class, window_of
+from estimator.lowering.classify import (
+    FREE_KINDS,
+    REORDERING_VIEWS,
+    function_of,
+    gemm_of,
+    kernel_class,
+    window_of,
+)
 from estimator.lowering.kernel import Gemm, Kernel, KernelClass, KernelGraph
 
 
@@ -57,13 +64,20 @@ class FusionRule:
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """Launches that a runtime adds around a kernel (bias adds, layout conversions)."""
+    """Launches that a runtime adds around a kernel (bias adds, layout conversions), or runs instead of it.
+
+    Attributes
+    ----------
+    replaces : bool
+        The kernels stand for the whole op: its own kernel is dropped.
+    """
 
     name: str
     applies: OpPredicate
     kernels: Callable[[Op, Lowering, Kernel], Iterable[Kernel]]
     why: str
     source: str
+    replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,10 @@ class RuntimeRules:
         Ops that launch nothing on this runtime, beyond metadata-only ones.
     anchor : predicate
         At most one such op per kernel (a product or a reduction).
+    materialises : predicate
+        Metadata-only ops that this runtime runs all the same: its tensors have no strides.
+    folds_constants : bool
+        Ops that depend on weights and literals alone run when the graph is compiled.
     """
 
     name: str
@@ -83,6 +101,8 @@ class RuntimeRules:
     expansions: tuple[Expansion, ...] = ()
     anchor: OpPredicate = lambda op, lowering: False
     free: OpPredicate = lambda op, lowering: False
+    materialises: OpPredicate = lambda op, lowering: False
+    folds_constants: bool = False
 
 
 class Lowering:
@@ -94,8 +114,11 @@ class Lowering:
         self.rules = rules
         self._root: dict[str, str] = {}
         self._free: set[str] = set()
+        self._folded = _constant_results(graph) if rules.folds_constants else frozenset()
         for op in graph.ops:
-            if op.kind in FREE_KINDS or rules.free(op, self):
+            if op.outputs and self._folded.issuperset(op.outputs):
+                self._free.add(op.name)
+            elif (op.kind in FREE_KINDS and not rules.materialises(op, self)) or rules.free(op, self):
                 self._free.add(op.name)
                 if op.inputs:
                     for name in op.outputs:
@@ -108,6 +131,38 @@ class Lowering:
     def root(self, tensor: str) -> str:
         """The tensor whose storage `tensor` shares through metadata-only ops."""
         return self._root.get(tensor, tensor)
+
+    @cached_property
+    def _graph_producers(self) -> dict[str, Op]:
+        return {name: op for op in self.graph.ops for name in op.outputs}
+
+    @cached_property
+    def _graph_readers(self) -> dict[str, list[Op]]:
+        readers: dict[str, list[Op]] = {}
+        for op in self.graph.ops:
+            for name in dict.fromkeys(op.inputs):
+                readers.setdefault(name, []).append(op)
+        return readers
+
+    def producer_in_graph(self, tensor: str) -> Op | None:
+        """The op that computes `tensor`, through reshapes and identities."""
+        op = self._graph_producers.get(tensor)
+        while op is not None and op.kind in FREE_KINDS and op.inputs and function_of(op) not in REORDERING_VIEWS:
+            op = self._graph_producers.get(op.inputs[0])
+        return op
+
+    def readers_in_graph(self, tensor: str) -> list[Op]:
+        """The ops that use `tensor`, through reshapes and identities."""
+        found: list[Op] = []
+        for op in self._graph_readers.get(tensor, ()):
+            passes = op.kind in FREE_KINDS and op.outputs and function_of(op) not in REORDERING_VIEWS
+            found.extend(self.readers_in_graph(op.outputs[0]) if passes else (op,))
+        return found
+
+    def is_constant(self, tensor: str) -> bool:
+        """Whether the compiled graph holds `tensor` as a literal: a weight, or folded from weights."""
+        root = self.root(tensor)
+        return root in self._folded or self.graph.tensors[root].is_weight
 
     @cached_property
     def producer_index(self) -> dict[str, int]:
@@ -209,6 +264,8 @@ class Lowering:
             kernels.append(kernel)
             for expansion in self.rules.expansions:
                 if expansion.applies(main, self):
+                    if expansion.replaces:
+                        kernels.pop()
                     kernels.extend(expansion.kernels(main, self, kernel))
         tensors = self.graph.tensors
         return KernelGraph(
@@ -230,7 +287,9 @@ class Lowering:
                 if group in done:
                     stack.pop()
                     continue
-                waiting = {self.group_of[p] for i in self.members[group] for p in self._predecessors[i]} - done - {group}
+                waiting = (
+                    {self.group_of[p] for i in self.members[group] for p in self._predecessors[i]} - done - {group}
+                )
                 if waiting:
                     stack.extend(sorted(waiting, reverse=True))
                 else:
@@ -298,11 +357,15 @@ class Lowering:
                 if root in inside:
                     continue
                 tensor, base = self.graph.tensors[name], self.graph.tensors[root]
-                size = min(tensor.size_bytes, base.size_bytes) if tensor.dtype.bits == base.dtype.bits else tensor.size_bytes
-                if op.kind in (OpKind.EMBEDDING, OpKind.GATHER) and position == 0:
+                size = (
+                    min(tensor.size_bytes, base.size_bytes)
+                    if tensor.dtype.bits == base.dtype.bits
+                    else tensor.size_bytes
+                )
+                if op.kind in (OpKind.EMBEDDING, OpKind.GATHER, OpKind.VIEW) and position == 0:
                     size = min(size, sum(self.graph.tensors[o].size_bytes for o in op.outputs))
                 if size > sizes.get(root, 0):
-                    weights += (size - sizes.get(root, 0)) * base.is_weight
+                    weights += (size - sizes.get(root, 0)) * self.is_constant(root)
                     sizes[root] = size
                 strided = strided or _is_permuted(tensor.strides, tensor.shape)
         return sum(sizes.values()), weights, strided
@@ -313,9 +376,24 @@ class Lowering:
         for op in ops:
             for name in op.outputs:
                 readers = self.reader_indices.get(name, ())
-                if name in self._kept_outputs or any(i not in indices for i in readers) or (not readers and len(ops) == 1):
+                if (
+                    name in self._kept_outputs
+                    or any(i not in indices for i in readers)
+                    or (not readers and len(ops) == 1)
+                ):
                     written += self.graph.tensors[name].size_bytes
         return written
+
+
+def _constant_results(graph: Graph) -> frozenset[str]:
+    """Tensors computed from weights and literals alone: a graph compiler evaluates them once."""
+    known = {name for name, tensor in graph.tensors.items() if tensor.is_weight} - set(graph.inputs)
+    results: set[str] = set()
+    for op in graph.ops:
+        if op.outputs and all(name in known for name in op.inputs) and op.kind is not OpKind.CONTROL:
+            known.update(op.outputs)
+            results.update(op.outputs)
+    return frozenset(results)
 
 
 _PRIORITY = {
@@ -342,8 +420,8 @@ def _merged_class(classes: set[KernelClass]) -> KernelClass:
 
 
 def _is_permuted(strides: tuple[int, ...] | None, shape: tuple[int, ...]) -> bool:
-    """Whether strides reorder the axes (rather than only skip or broadcast)."""
-    if strides is None:
+    """Whether strides reorder the axes (rather than only skip or broadcast); channels-last is an order of its own."""
+    if strides is None or channels_last(strides, shape):
         return False
     ordered = [s for s, n in zip(strides, shape, strict=True) if n > 1 and s > 0]
     return any(a < b for a, b in zip(ordered, ordered[1:], strict=False))

@@ -76,7 +76,7 @@ def choose_coefficients(
     if calibration is not None and RANKS[limit] >= RANKS["calibrated"] and _covers(calibration, precision):
         response = responses(_response_name(calibration, unit, runtime, layout))
         offset = combined_offset(
-            (*_shared_offsets(response, runtime, precision), calibration.offset), len(response.class_names)
+            (*_shared_offsets(response, unit, runtime, precision), calibration.offset), len(response.class_names)
         )
         return Coefficients(
             response, offset, "calibrated", calibration.spread, calibration.sample_count,
@@ -87,7 +87,7 @@ def choose_coefficients(
         raise LookupError(f"no response for {unit.kind.value} {runtime}")
     response = responses(name)
     kind = "family" if exact and RANKS[limit] >= RANKS["family"] else "datasheet"
-    offset = combined_offset(_shared_offsets(response, runtime, precision), len(response.class_names))
+    offset = combined_offset(_shared_offsets(response, unit, runtime, precision), len(response.class_names))
     spread = response.spreads.get(kind, DATASHEET_SPREAD)
     records = response.records if kind == "family" else 0
     note = "" if exact else f"no records of {runtime} on this kind of unit: coefficients of {name} are used"
@@ -104,6 +104,32 @@ def _covers(calibration: Calibration, precision: Precision) -> bool:
     return not calibration.precisions or precision.value in calibration.precisions
 
 
-def _shared_offsets(response: Response, runtime: str, precision: Precision) -> tuple[ContextOffset, ...]:
-    names = (f"runtime:{runtime}", f"precision:{precision.value}", f"runtime:{runtime}:{precision.value}")
+def generation_context(architecture: str, precision: Precision) -> str:
+    """Name of the context that units of one hardware generation share in one precision; see `generation`."""
+    return f"generation:{generation(architecture)}:{precision.value}"
+
+
+def generation(architecture: str) -> str:
+    """Hexagon generations that run a precision at like ratios to what is advertised.
+
+    ``v66``: vector unit and tensor accelerator, before HTP. ``v68``: HTP with fp16 at a fraction of the int8 rate
+    (v68, v69). ``v73``: all later ones, and those whose version nobody published, which are new parts.
+    """
+    family, _, version = architecture.partition("-v")
+    if family != "hexagon":
+        return architecture
+    number = int(version) if version.isdigit() else LATEST_GENERATION
+    return "v66" if number < 68 else "v68" if number < LATEST_GENERATION else "v73"
+
+
+LATEST_GENERATION: Final = 73
+
+
+def _shared_offsets(response: Response, unit: Unit, runtime: str, precision: Precision) -> tuple[ContextOffset, ...]:
+    names = (
+        f"runtime:{runtime}",
+        f"precision:{precision.value}",
+        f"runtime:{runtime}:{precision.value}",
+        generation_context(unit.architecture, precision),
+    )
     return tuple(response.contexts[name] for name in names if name in response.contexts)

@@ -99,6 +99,7 @@ def kernel_times(response: Response, features: KernelFeatures, offset: ContextOf
         compute_s=np.exp(log_compute),
         memory_s=np.exp(log_memory),
         body_s=np.exp(log_body) + weight_passes,
-        overhead_s=features.launches * np.exp(response.log_launch_s + offset.overhead),
+        overhead_s=features.launches
+        * np.exp(response.log_launch_s + response.log_launch_by_class[c] + offset.overhead),
         fixed_s=float(np.exp(response.log_fixed_s + offset.fixed)),
     )

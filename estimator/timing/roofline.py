@@ -57,6 +57,11 @@ class Ceilings:
         SMs or cores that a kernel's tiles are spread over.
     cache_bytes : float
         Last on-chip level.
+    channel_lanes : int
+        Channels per memory word of activations: a product's output channels are padded to a multiple.
+    streams_weights : bool
+        Weights come from DRAM once per inference beside the kernels that use them: they are no part of a kernel's
+        memory time, which is activations alone (local memory), but of its weight passes.
     """
 
     product_flops_per_s: float
@@ -66,6 +71,8 @@ class Ceilings:
     bandwidth_bytes_per_s: float
     core_count: int
     cache_bytes: float
+    channel_lanes: int = 1
+    streams_weights: bool = False
 
 
 _DTYPES_OF: dict[Precision, tuple[str, ...]] = {
@@ -108,9 +115,13 @@ def ceilings_of(unit: Unit, precision: Precision) -> Ceilings:
         bandwidth_bytes_per_s=unit.dram_bandwidth_bytes_per_s,
         core_count=unit.core_count or 1,
         cache_bytes=_last_cache_bytes(unit),
+        channel_lanes=NPU_CHANNEL_LANES if unit.kind is UnitKind.NPU else 1,
+        streams_weights=unit.kind is UnitKind.NPU,
     )
 
 
+NPU_CHANNEL_LANES: Final = 32
+"""Hexagon HTP stores activations in blocks of 8 × 8 pixels × 32 channels (QNN HTP op-package guide, "crouton")."""
 VECTOR_FRACTION_OF_PRODUCT: Final = 16.0
 """Product rate ÷ vector rate assumed where no vector rate is published (NPUs): a 1024-bit vector unit beside
 a 32×32 array; the calibrated response absorbs the rest."""
@@ -181,9 +192,17 @@ def roofline_times(table: KernelTable, ceilings: Ceilings) -> RooflineTimes:
     """Compute both roofline times of every kernel: products at the product rate, all else at the vector rate."""
     product = _IS_PRODUCT[table.class_index]
     product_rate = np.where(product, ceilings.product_flops_per_s, ceilings.vector_flops_per_s)
-    compute = 2 * table.macs / product_rate + table.other_flops / ceilings.vector_flops_per_s
-    memory = (table.bytes_read + table.bytes_written) / ceilings.bandwidth_bytes_per_s
-    return RooflineTimes(compute, memory)
+    padding = np.where(product, channel_padding(table, ceilings.channel_lanes), 1.0)
+    compute = 2 * table.macs * padding / product_rate + table.other_flops / ceilings.vector_flops_per_s
+    traffic = table.bytes_read + table.bytes_written - table.weight_bytes * ceilings.streams_weights
+    return RooflineTimes(compute, traffic * padding / ceilings.bandwidth_bytes_per_s)
+
+
+def channel_padding(table: KernelTable, lanes: int) -> FloatArray:
+    """Padded ÷ real output channels of every product (a depthwise convolution's channels are its groups); ≥ 1."""
+    channels = np.maximum(np.where(table.class_index == _DEPTHWISE, table.gemm_batch, table.gemm_n), 1.0)
+    padding: FloatArray = np.ceil(channels / lanes) * lanes / channels
+    return padding
 
 
 def is_product(table: KernelTable) -> np.ndarray:

@@ -1,14 +1,21 @@
 """Rules that mobile graph compilers share: QNN, TFLite with its delegates, ONNX Runtime.
 
-They fold batch norm into the convolution before it, run activations in the product's epilogue, and
-treat reshapes as metadata. They differ in what else the epilogue takes and in their fixed costs.
+They fold constants, fold batch norm into the convolution before it, clamp in the product's epilogue, and
+treat reshapes as metadata. Their tensors have no strides: a permutation or a slice that eager PyTorch gets for
+nothing is a kernel here, unless the channels-last layout of convolutions makes it an identity.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
 from estimator.ir.op import ConvAttrs, Op, OpKind
-from estimator.lowering.fuse import FusionRule, Lowering
-from estimator.lowering.patterns import PRODUCT_KINDS, is_batch_norm, is_elementwise, is_function, same_extent
+from estimator.lowering.classify import REORDERING_VIEWS, function_of, gemm_of
+from estimator.lowering.fuse import Expansion, FusionRule, Lowering
+from estimator.lowering.kernel import Gemm, Kernel, KernelClass
+from estimator.lowering.patterns import PRODUCT_KINDS, is_batch_norm, is_elementwise, is_function
 
 FOLDABLE_PRODUCTS = frozenset({OpKind.CONV, OpKind.LINEAR, OpKind.MATMUL})
 CLAMPS = ("relu", "relu6", "relu_n1_to_1", "hardtanh", "clip", "clamp")
@@ -41,12 +48,19 @@ def is_activation(op: Op, lowering: Lowering) -> bool:
 
 def is_residual_add(op: Op, lowering: Lowering) -> bool:
     """Elementwise add of two activations of the same extent."""
-    return op.kind is OpKind.BINARY and is_function(op, "add") and len(op.inputs) == 2 and same_extent(op, lowering)
+    return op.kind is OpKind.BINARY and is_function(op, "add") and len(op.inputs) == 2 and uniform_extent(op, lowering)
+
+
+def uniform_extent(op: Op, lowering: Lowering) -> bool:
+    """Every operand that is not a literal is as large as the result: nothing is broadcast."""
+    tensors = lowering.graph.tensors
+    size = tensors[op.outputs[0]].numel
+    return all(tensors[n].numel == size for n in op.inputs if not lowering.is_constant(n))
 
 
 def is_small_pointwise(op: Op, lowering: Lowering) -> bool:
     """Elementwise without growth."""
-    return is_elementwise(op, lowering) and same_extent(op, lowering)
+    return is_elementwise(op, lowering) and uniform_extent(op, lowering)
 
 
 def is_quantisation(op: Op, lowering: Lowering) -> bool:
@@ -56,14 +70,78 @@ def is_quantisation(op: Op, lowering: Lowering) -> bool:
     return op.kind in (OpKind.QUANTIZE, OpKind.DEQUANTIZE, OpKind.CAST) and integer
 
 
-def is_plain_copy(op: Op, lowering: Lowering) -> bool:
-    """A copy that keeps element order: a graph compiler turns it into metadata."""
-    return op.kind is OpKind.COPY and not getattr(op.attrs, "transposing", False)
+_RELAYOUTS = frozenset({"reshape", "contiguous", "clone", "flatten", "ravel", "rearrange", "copy"})
+_SLICES = frozenset(
+    {"slice", "select", "split", "chunk", "unbind", "narrow", "split_with_sizes", "tensor_split",
+     "unsafe_split", "unsafe_chunk", "unsafe_split_with_sizes", "hsplit", "vsplit", "dsplit"}
+)  # fmt: skip
+
+
+def is_relayout(op: Op, lowering: Lowering) -> bool:
+    """A copy that only makes a permuted view contiguous: here the permutation itself did that."""
+    return op.kind is OpKind.COPY and function_of_copy(op) in _RELAYOUTS
+
+
+def function_of_copy(op: Op) -> str:
+    """Name of a copy's function."""
+    return str(getattr(op.attrs, "function", ""))
+
+
+def is_empty_pad(op: Op, lowering: Lowering) -> bool:
+    """A pad by nothing."""
+    tensors = lowering.graph.tensors
+    return op.kind is OpKind.PAD and tensors[op.inputs[0]].shape == tensors[op.outputs[0]].shape
 
 
 def is_free(op: Op, lowering: Lowering) -> bool:
     """Launches nothing in a compiled mobile graph."""
-    return is_plain_copy(op, lowering) or is_quantisation(op, lowering)
+    return is_relayout(op, lowering) or is_quantisation(op, lowering) or is_empty_pad(op, lowering)
+
+
+def is_materialised_view(op: Op, lowering: Lowering) -> bool:
+    """A permutation or slice that moves data, because these runtimes' tensors have no strides."""
+    function = function_of(op)
+    if op.kind is not OpKind.VIEW or not op.outputs:
+        return False
+    if function in REORDERING_VIEWS:
+        return _reorders(op, lowering)
+    return function in _SLICES and _cuts_inside(op, lowering)
+
+
+def _reorders(op: Op, lowering: Lowering) -> bool:
+    tensors = lowering.graph.tensors
+    source, result = tensors[op.inputs[0]].shape, tensors[op.outputs[0]].shape
+    if [n for n in source if n > 1] == [n for n in result if n > 1] and len({n for n in source if n > 1}) == len(
+        [n for n in source if n > 1]
+    ):
+        return False
+    if len(source) == 4 and result in ((source[0], *source[2:], source[1]), (source[0], source[3], *source[1:3])):
+        return False
+    if result == (*source[:-2], source[-1], source[-2]):
+        return not (_feeds_only_products(op, lowering) or _comes_from_convolution(op, lowering))
+    return True
+
+
+def _feeds_only_products(op: Op, lowering: Lowering) -> bool:
+    """Matrix products take a transpose flag."""
+    readers = lowering.readers_in_graph(op.outputs[0])
+    return bool(readers) and all(reader.kind in (OpKind.MATMUL, OpKind.EINSUM) for reader in readers)
+
+
+def _comes_from_convolution(op: Op, lowering: Lowering) -> bool:
+    """[n, c, pixels] of a convolution that stores channels last is [n, pixels, c] already."""
+    producer = lowering.producer_in_graph(op.inputs[0])
+    return producer is not None and producer.kind is OpKind.CONV
+
+
+def _cuts_inside(op: Op, lowering: Lowering) -> bool:
+    """Whether a slice is anything but a contiguous piece of its source."""
+    tensors = lowering.graph.tensors
+    source, result = tensors[op.inputs[0]].shape, tensors[op.outputs[0]].shape
+    if tensors[op.inputs[0]].numel == tensors[op.outputs[0]].numel:
+        return False
+    axis = next((i for i, (a, b) in enumerate(zip(source, result, strict=False)) if a != b), len(source) - 1)
+    return math.prod(source[:axis]) > 1
 
 
 FOLD_BATCH_NORM = FusionRule(
@@ -105,6 +183,72 @@ RESIDUAL_EPILOGUE = FusionRule(
     "the addition reads the product's tile from local memory",
     "QNN HTP graph compiler tiles producer and consumer together",
     single_use=True,
+)
+
+
+def is_pad(op: Op, lowering: Lowering) -> bool:
+    """Constant padding."""
+    return op.kind is OpKind.PAD
+
+
+def is_window(op: Op, lowering: Lowering) -> bool:
+    """Convolution or pooling, which pads by itself."""
+    return op.kind in (OpKind.CONV, OpKind.POOL)
+
+
+PAD_INTO_WINDOW = FusionRule(
+    "pad into window",
+    is_pad,
+    is_window,
+    "zero padding becomes the convolution's or pooling's own",
+    "TFLite converter, FuseBinaryOpToFollowing/pad folding; ONNX Runtime 'Pad fusion'; QNN converter",
+    single_use=True,
+)
+
+
+def is_attention(op: Op, lowering: Lowering) -> bool:
+    """Scaled dot-product attention as one op."""
+    return op.kind is OpKind.ATTENTION
+
+
+def attention_kernels(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
+    """Scores, softmax, weighted sum: the score matrix [heads, m, n] goes through memory between them."""
+    tensors = lowering.graph.tensors
+    q, k, v = (tensors[name] for name in op.inputs[:3])
+    out = tensors[op.outputs[0]]
+    gemm = gemm_of(op, lowering.graph)
+    scores = gemm.batch * gemm.m * gemm.n
+    score_bytes = scores * out.dtype.bits // 8
+    mask_bytes = sum(tensors[name].size_bytes for name in op.inputs[3:])
+    depth = v.shape[-1]
+
+    def part(name: str, kernel_class: KernelClass, **changes: object) -> Kernel:
+        return replace(
+            kernel, name=f"{kernel.name}.{name}", kernel_class=kernel_class, other_flops=0, macs=0,
+            gemm=Gemm(), weight_bytes=0, fused_ops=0, **changes,
+        )  # fmt: skip
+
+    yield replace(
+        part("scores", KernelClass.BATCHED_MATMUL, bytes_read=q.size_bytes + k.size_bytes + mask_bytes, bytes_written=score_bytes),
+        macs=scores * gemm.k, gemm=gemm, channels=gemm.k, other_flops=scores,
+    )  # fmt: skip
+    yield replace(
+        part("softmax", KernelClass.SOFTMAX, bytes_read=score_bytes, bytes_written=score_bytes),
+        other_flops=5 * scores, channels=gemm.n,
+    )  # fmt: skip
+    yield replace(
+        part("sum", KernelClass.BATCHED_MATMUL, bytes_read=score_bytes + v.size_bytes, bytes_written=out.size_bytes),
+        macs=scores * depth, gemm=Gemm(gemm.batch, gemm.m, depth, gemm.n), channels=gemm.n,
+    )  # fmt: skip
+
+
+DECOMPOSED_ATTENTION = Expansion(
+    "decomposed attention",
+    is_attention,
+    attention_kernels,
+    "there is no fused attention kernel: the converters write MatMul, Softmax, MatMul",
+    "QNN operation list (no attention op before QAIRT 2.3x); TFLite schema; torch.onnx decompositions",
+    replaces=True,
 )
 
 

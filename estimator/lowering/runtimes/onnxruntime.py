@@ -6,16 +6,30 @@ from estimator.lowering.fuse import RuntimeRules
 from estimator.lowering.runtimes.mobile import (
     ACTIVATION_EPILOGUE,
     CLAMP_EPILOGUE,
+    DECOMPOSED_ATTENTION,
     FOLD_BATCH_NORM,
+    PAD_INTO_WINDOW,
     POINTWISE_CHAIN,
     RESIDUAL_EPILOGUE,
     is_anchor,
     is_free,
+    is_materialised_view,
 )
 
 RULES = RuntimeRules(
     name="onnxruntime",
-    rules=(FOLD_BATCH_NORM, CLAMP_EPILOGUE, ACTIVATION_EPILOGUE, RESIDUAL_EPILOGUE, ACTIVATION_EPILOGUE, POINTWISE_CHAIN),
+    rules=(
+        PAD_INTO_WINDOW,
+        FOLD_BATCH_NORM,
+        CLAMP_EPILOGUE,
+        ACTIVATION_EPILOGUE,
+        RESIDUAL_EPILOGUE,
+        ACTIVATION_EPILOGUE,
+        POINTWISE_CHAIN,
+    ),
     anchor=is_anchor,
+    expansions=(DECOMPOSED_ATTENTION,),
     free=is_free,
+    materialises=is_materialised_view,
+    folds_constants=True,
 )
