@@ -36,7 +36,9 @@ FOLDS: Final = 5
 MAX_FIT_RECORDS: Final = 1000
 """More records of one device say nothing new about its thirty numbers; a seeded sample stands for them."""
 _SCALARS: Final = 4
-_MAX_STEPS: Final = 12
+_MAX_STEPS: Final = 20
+_MAX_HALVINGS: Final = 6
+_TOLERANCE: Final = 1e-4
 _STEP: Final = 1e-4
 
 
@@ -213,7 +215,7 @@ class _OffsetFit:
         self._precision = np.linalg.inv(_prior_covariance(prior, self.class_count))
 
     def offset(self, chosen: IntArray) -> ContextOffset:
-        """Fit to some of the records: Gauss-Newton steps, reweighted."""
+        """Fit to some of the records: reweighted Gauss-Newton steps, shortened until they improve the posterior."""
         theta = np.zeros(_SCALARS + self.class_count)
         log_time, jacobian = self._log_time, self._jacobian
         for _ in range(_MAX_STEPS):
@@ -221,12 +223,27 @@ class _OffsetFit:
             weight = 5.0 / (4.0 + (residual / self.prior.noise) ** 2) / self.prior.noise**2
             slopes = jacobian[chosen]
             normal = slopes.T @ (weight[:, None] * slopes) + self._precision
-            step = np.linalg.solve(normal, slopes.T @ (weight * residual) - self._precision @ theta)
-            theta = theta + step
-            if np.abs(step).max() < 1e-5:
+            step: FloatArray = np.linalg.solve(normal, slopes.T @ (weight * residual) - self._precision @ theta)
+            moved = self._improved(theta, step, chosen, self._misfit(theta, residual))
+            if moved is None or np.abs(moved - theta).max() < _TOLERANCE:
                 break
+            theta = moved
             log_time, jacobian = self._linearised(theta, chosen)
         return ContextOffset.from_vector(theta)
+
+    def _improved(self, theta: FloatArray, step: FloatArray, chosen: IntArray, before: float) -> FloatArray | None:
+        """Go as far along a step as it pays, by halves; None where no part of it does."""
+        for halving in range(_MAX_HALVINGS):
+            moved: FloatArray = theta + step / 2**halving
+            log_time = self._evaluate(moved, chosen)[0]
+            if self._misfit(moved, (self.log_measured - log_time)[chosen]) < before:
+                return moved
+        return None
+
+    def _misfit(self, theta: FloatArray, residual: FloatArray) -> float:
+        """Negative log posterior, up to a constant: Student-t records and a normal prior."""
+        records = 2.5 * np.log1p((residual / self.prior.noise) ** 2 / 4.0).sum()
+        return float(records + 0.5 * theta @ self._precision @ theta)
 
     def predict(self, offset: ContextOffset, chosen: IntArray) -> FloatArray:
         """Seconds of the chosen records."""

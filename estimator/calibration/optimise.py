@@ -83,7 +83,8 @@ def _whitened(physics: Objective) -> FloatArray:
         loss, np.zeros(len(mean)), jac=True, method="L-BFGS-B",
         options={"maxiter": steps, "maxfun": 2 * steps, "maxcor": 30, "ftol": 1e-7},
     )  # fmt: skip
-    return mean + sigma * np.asarray(result.x, dtype=np.float64)
+    solution: FloatArray = mean + sigma * np.asarray(result.x, dtype=np.float64)
+    return solution
 
 
 def _minibatch(whole: Objective, start: FloatArray, epochs: int, progress: Progress | None) -> FloatArray:

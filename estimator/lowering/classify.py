@@ -98,11 +98,11 @@ def gemm_of(op: Op, graph: Graph) -> Gemm:
         n, k = weight.shape[0], weight.shape[-1]
         return Gemm(1, x.numel // max(1, k), n, k)
     if isinstance(op.attrs, MatmulAttrs):
-        a, b = graph.tensors[op.inputs[0]].shape, graph.tensors[op.inputs[1]].shape
-        return _matmul_gemm(a, b, op.attrs, graph.tensors[op.outputs[0]].numel)
+        left, right = graph.tensors[op.inputs[0]].shape, graph.tensors[op.inputs[1]].shape
+        return _matmul_gemm(left, right, op.attrs, graph.tensors[op.outputs[0]].numel)
     if op.kind is OpKind.ATTENTION:
-        q, k = graph.tensors[op.inputs[0]].shape, graph.tensors[op.inputs[1]].shape
-        return Gemm(math.prod(q[:-2]), q[-2], k[-2], q[-1])
+        query, key = graph.tensors[op.inputs[0]].shape, graph.tensors[op.inputs[1]].shape
+        return Gemm(math.prod(query[:-2]), query[-2], key[-2], query[-1])
     if isinstance(op.attrs, EinsumAttrs):
         return _einsum_gemm(op.attrs.equation, [graph.tensors[n].shape for n in op.inputs])
     if op.kind is OpKind.RNN:

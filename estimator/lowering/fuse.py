@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from estimator.catalogue.device import UnitKind
 from estimator.costs.opcost import OpCost
@@ -424,7 +425,7 @@ def _is_permuted(strides: tuple[int, ...] | None, shape: tuple[int, ...]) -> boo
     if strides is None or channels_last(strides, shape):
         return False
     ordered = [s for s, n in zip(strides, shape, strict=True) if n > 1 and s > 0]
-    return any(a < b for a, b in zip(ordered, ordered[1:], strict=False))
+    return any(a < b for a, b in pairwise(ordered))
 
 
 def channels_last(strides: tuple[int, ...] | None, shape: tuple[int, ...]) -> bool:

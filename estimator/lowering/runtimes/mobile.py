@@ -222,14 +222,15 @@ def attention_kernels(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Ke
     mask_bytes = sum(tensors[name].size_bytes for name in op.inputs[3:])
     depth = v.shape[-1]
 
-    def part(name: str, kernel_class: KernelClass, **changes: object) -> Kernel:
+    def part(name: str, kernel_class: KernelClass, *, bytes_read: int, bytes_written: int) -> Kernel:
         return replace(
             kernel, name=f"{kernel.name}.{name}", kernel_class=kernel_class, other_flops=0, macs=0,
-            gemm=Gemm(), weight_bytes=0, fused_ops=0, **changes,
+            gemm=Gemm(), weight_bytes=0, fused_ops=0, bytes_read=bytes_read, bytes_written=bytes_written,
         )  # fmt: skip
 
     yield replace(
-        part("scores", KernelClass.BATCHED_MATMUL, bytes_read=q.size_bytes + k.size_bytes + mask_bytes, bytes_written=score_bytes),
+        part("scores", KernelClass.BATCHED_MATMUL, bytes_read=q.size_bytes + k.size_bytes + mask_bytes,
+             bytes_written=score_bytes),
         macs=scores * gemm.k, gemm=gemm, channels=gemm.k, other_flops=scores,
     )  # fmt: skip
     yield replace(
