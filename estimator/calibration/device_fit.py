@@ -223,7 +223,9 @@ class _OffsetFit:
             weight = 5.0 / (4.0 + (residual / self.prior.noise) ** 2) / self.prior.noise**2
             slopes = jacobian[chosen]
             normal = slopes.T @ (weight[:, None] * slopes) + self._precision
-            step: FloatArray = np.linalg.solve(normal, slopes.T @ (weight * residual) - self._precision @ theta)
+            step = np.asarray(
+                np.linalg.solve(normal, slopes.T @ (weight * residual) - self._precision @ theta), dtype=np.float64
+            )
             moved = self._improved(theta, step, chosen, self._misfit(theta, residual))
             if moved is None or np.abs(moved - theta).max() < _TOLERANCE:
                 break
