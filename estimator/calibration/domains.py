@@ -16,7 +16,7 @@ from estimator.calibration.objective import Priors
 from estimator.calibration.records import Record
 from estimator.catalogue.loader import load_device
 from estimator.errors import CalibrationError
-from estimator.timing.coefficients import generation_context
+from estimator.timing.coefficients import SIZE_CONTEXT, generation_context, log_size
 
 
 class Context(StrEnum):
@@ -32,6 +32,8 @@ class Context(StrEnum):
     RUNTIME_PRECISION = "runtime:precision"
     DEVICE_RUNTIME = "device:runtime"
     GENERATION_PRECISION = "generation:precision"
+    SIZE = "size"
+    """A quantity: its offset applies in proportion to how much larger the unit is than a reference one."""
     CONDITIONS = "conditions"
 
     def of(self, record: Record) -> str:
@@ -50,8 +52,17 @@ class Context(StrEnum):
             case Context.GENERATION_PRECISION:
                 _, unit = load_device(f"{record.device}/{record.unit}")
                 return generation_context(unit.architecture, record.precision)
+            case Context.SIZE:
+                return SIZE_CONTEXT
             case Context.CONDITIONS:
                 return f"conditions:{record.conditions}"
+
+    def share(self, record: Record) -> float:
+        """How much of the context's offset applies to this record."""
+        if self is not Context.SIZE:
+            return 1.0
+        _, unit = load_device(f"{record.device}/{record.unit}")
+        return log_size(unit)
 
 
 def device_runtime_context(device: str, runtime: str) -> str:
@@ -113,9 +124,9 @@ class Domain:
         """Keep the records that belong here, in the given order."""
         return tuple(record for record in records if self.contains(record))
 
-    def context_names(self, record: Record) -> tuple[str, ...]:
-        """Contexts that apply to a record."""
-        return tuple(context.of(record) for context in self.contexts)
+    def context_shares(self, record: Record) -> dict[str, float]:
+        """Contexts that apply to a record, and how much of each."""
+        return {context.of(record): context.share(record) for context in self.contexts}
 
 
 _GPU_EAGER = Priors(hidden=16)
@@ -127,8 +138,12 @@ _NPU = Priors(
     half_extent=0.5, half_extent_prior=8.0, weight_cost=0.5, weight_cost_prior=1.5,
     launch_s=3e-6, launch_by_class=0.8, fixed_s=3e-4, scalar=1.0, records_per_model=3.0, whitened_steps=400,
     contexts=(
-        ("device", 0.6, 0.1), ("runtime", 0.3, 0.1), ("precision", 0.6, 0.4), ("runtime:precision", 0.2, 0.1),
-        ("generation:precision", 0.5, 0.4),
+        ("device", (0.3, 0.2, 0.4, 0.5, 0.1)),
+        ("size", (0.5, 0.3, 0.7, 0.7, 0.02)),
+        ("runtime", (0.3, 0.3, 0.3, 0.3, 0.1)),
+        ("precision", (0.6, 0.6, 0.6, 0.6, 0.4)),
+        ("runtime:precision", (0.2, 0.2, 0.2, 0.3, 0.1)),
+        ("generation:precision", (0.8, 0.3, 0.5, 0.8, 0.4)),
     ),
 )  # fmt: skip
 """Deviations are of natural logarithms. Products run near their ceiling and activations stay in local memory (4 ×
@@ -150,7 +165,7 @@ DOMAINS: Final[tuple[Domain, ...]] = (
         "npu", "npu", ("tflite", "qnn", "qnn_dlc", "onnxruntime"),
         (
             Context.DEVICE, Context.RUNTIME, Context.PRECISION, Context.RUNTIME_PRECISION,
-            Context.GENERATION_PRECISION,
+            Context.GENERATION_PRECISION, Context.SIZE,
         ),
         _NPU, max_latency_s=0.150,
     ),

@@ -35,7 +35,8 @@ class Observations:
         Which record a kernel row belongs to.
     log_measured : array [record]
     contexts : tuple of str
-        Names of the columns of `membership`, array [record, context] of 0/1.
+        Names of the columns of `membership`, array [record, context]: 0 or 1, or how much of a context's offset
+        applies where the context is a quantity (the size of a unit).
     """
 
     features: KernelFeatures
@@ -68,17 +69,18 @@ class Priors:
     compute_efficiency_prior: float = 0.6
     memory_efficiency_prior: float = 0.8
     half_extent_prior: float = 16.0
-    contexts: tuple[tuple[str, float, float], ...] = ()
-    """(kind of context, rates, classes): deviations of its offsets, instead of `context_rate` and `context_class`."""
+    contexts: tuple[tuple[str, tuple[float, float, float, float, float]], ...] = ()
+    """By kind of context, deviations of (compute, memory, overhead, fixed, every class) of its offsets, instead of
+    `context_rate` and `context_class`."""
     whitened_steps: int = 0
     """L-BFGS steps in units of prior deviations, where contexts outnumber models; 0: the usual steps, unscaled."""
     records_per_model: float = 1.0
     """Records that share one model's error count as one: the priors weigh this much more."""
 
-    def context_deviations(self, context: str) -> tuple[float, float]:
-        """Deviations of the rates and of the classes of a context, by its kind."""
-        own = {kind: (rate, classes) for kind, rate, classes in self.contexts}
-        return own.get(context_kind(context), (self.context_rate, self.context_class))
+    def context_deviations(self, context: str) -> tuple[float, float, float, float, float]:
+        """Deviations of (compute, memory, overhead, fixed, every class) of a context, by its kind."""
+        rate = self.context_rate
+        return dict(self.contexts).get(context_kind(context), (rate, rate, rate, rate, self.context_class))
 
 
 def context_kind(name: str) -> str:
@@ -123,7 +125,8 @@ class Blocks:
             block_sigma = np.full(shape, sigma)
             if name == "context":
                 for row, context in enumerate(contexts):
-                    block_sigma[row, :4], block_sigma[row, 4:] = priors.context_deviations(context)
+                    *scalars, classes = priors.context_deviations(context)
+                    block_sigma[row, :4], block_sigma[row, 4:] = scalars, classes
             sigmas.append(block_sigma.ravel())
             start += size
         self.prior_mean = np.concatenate(means)

@@ -77,12 +77,13 @@ def observe(usable: Usable, domain: Domain) -> Observations:
     if not usable.records:
         raise CalibrationError(f"no usable record for {domain.name}", expected="records of this domain")
     parts = [features_of(model, site) for model, site in zip(usable.lowered, usable.sites, strict=True)]
-    names = [domain.context_names(record) for record in usable.records]
-    contexts = tuple(sorted({name for row in names for name in row}))
+    shares = [domain.context_shares(record) for record in usable.records]
+    contexts = tuple(sorted({name for row in shares for name in row}))
     column = {name: index for index, name in enumerate(contexts)}
-    membership = np.zeros((len(names), len(contexts)))
-    for row, record_names in enumerate(names):
-        membership[row, [column[name] for name in record_names]] = 1.0
+    membership = np.zeros((len(shares), len(contexts)))
+    for row, record_shares in enumerate(shares):
+        for name, share in record_shares.items():
+            membership[row, column[name]] = share
     return Observations(
         features=concatenate_features(parts),
         record_index=np.repeat(np.arange(len(parts)), [len(part) for part in parts]),

@@ -39,7 +39,9 @@ def record_compositions(response: Response, observations: Observations) -> Float
 
 def _offsets(response: Response, observations: Observations, membership: FloatArray) -> tuple[ContextOffset, ...]:
     return tuple(
-        response.contexts[name] for name, member in zip(observations.contexts, membership, strict=True) if member
+        response.contexts[name].scaled(float(member))
+        for name, member in zip(observations.contexts, membership, strict=True)
+        if member
     )
 
 

@@ -40,6 +40,10 @@ class ContextOffset:
         """[compute, memory, overhead, fixed, *classes]."""
         return np.concatenate([[self.compute, self.memory, self.overhead, self.fixed], self.classes])
 
+    def scaled(self, factor: float) -> ContextOffset:
+        """Return `factor` times this offset."""
+        return ContextOffset.from_vector(factor * self.vector())
+
     @classmethod
     def from_vector(cls, vector: FloatArray) -> ContextOffset:
         """Inverse of `vector`."""

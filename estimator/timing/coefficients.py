@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -123,6 +124,18 @@ def generation(architecture: str) -> str:
 
 
 LATEST_GENERATION: Final = 73
+SIZE_CONTEXT: Final = "size"
+REFERENCE_OPS_PER_S: Final = 30e12
+
+
+def log_size(unit: Unit) -> float:
+    """How much larger an NPU is than one of 30 TOPS: natural log of its int8 rates' ratio; 0 where none is known.
+
+    Advertised rates are upper bounds. How far kernels, launches and fixed costs follow them is fitted: the offset
+    of the context ``size`` is a slope.
+    """
+    rate = unit.ceiling("int8")
+    return math.log(rate.flops_per_s / REFERENCE_OPS_PER_S) if rate else 0.0
 
 
 def _shared_offsets(response: Response, unit: Unit, runtime: str, precision: Precision) -> tuple[ContextOffset, ...]:
@@ -132,4 +145,8 @@ def _shared_offsets(response: Response, unit: Unit, runtime: str, precision: Pre
         f"runtime:{runtime}:{precision.value}",
         generation_context(unit.architecture, precision),
     )
-    return tuple(response.contexts[name] for name in names if name in response.contexts)
+    size = response.contexts.get(SIZE_CONTEXT)
+    return (
+        *(response.contexts[name] for name in names if name in response.contexts),
+        *(() if size is None else (size.scaled(log_size(unit)),)),
+    )

@@ -25,7 +25,7 @@ def op_multiset(graph: Graph) -> Counter[object]:
             op.attrs,
             op.in_place,
             op.scope,
-            op.source,
+            op.source.split(".")[1],  # an operator and its function are spelt apart
             tuple((t.shape, t.dtype, t.is_weight) for t in graph.inputs_of(op)),
             tuple((t.shape, t.dtype) for t in graph.outputs_of(op)),
         )
