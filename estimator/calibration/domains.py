@@ -95,6 +95,8 @@ class Domain:
         The device's must be among them.
     epochs : int
         Passes over the records when the network is fitted.
+    folds : int
+        Parts that models, and families, are held out in.
     residual : tuple of float or None
         (length, noise) of the correction by networks of like composition; None for none.
     """
@@ -108,6 +110,7 @@ class Domain:
     conditions: str = ""
     max_latency_s: float | None = None
     epochs: int = 40
+    folds: int = 3
     residual: tuple[float, float] | None = None
 
     def contains(self, record: Record) -> bool:
@@ -134,16 +137,16 @@ _GPU_COMPILE = Priors(hidden=0)
 _CPU = Priors(hidden=0, weight_cost_prior=0.5, launch_s=2e-5)
 _MOBILE = Priors(hidden=0, launch_s=5e-6, fixed_s=2e-4, context_rate=1.0)
 _NPU = Priors(
-    hidden=0, efficiency=0.8, compute_efficiency_prior=1.0, memory_efficiency_prior=4.0,
-    half_extent=0.5, half_extent_prior=8.0, weight_cost=0.5, weight_cost_prior=1.5,
-    launch_s=3e-6, launch_by_class=0.8, fixed_s=3e-4, scalar=1.0, records_per_model=3.0, whitened_steps=400,
+    hidden=0, noise=0.1, efficiency=1.5, compute_efficiency_prior=1.0, memory_efficiency_prior=4.0,
+    half_extent=0.5, half_extent_prior=16.0, weight_cost=0.2, weight_cost_prior=1.5,
+    launch_s=3e-6, launch_by_class=1.0, fixed_s=3e-4, scalar=1.0, records_per_model=3.0, whitened_steps=400,
     contexts=(
-        ("device", (0.3, 0.2, 0.4, 0.5, 0.1)),
+        ("device", (0.25, 0.15, 0.35, 0.4, 0.07)),
         ("size", (0.5, 0.3, 0.7, 0.7, 0.02)),
         ("runtime", (0.3, 0.3, 0.3, 0.3, 0.1)),
-        ("precision", (0.6, 0.6, 0.6, 0.6, 0.4)),
+        ("precision", (0.6, 0.6, 0.6, 0.6, 0.15)),
         ("runtime:precision", (0.2, 0.2, 0.2, 0.3, 0.1)),
-        ("generation:precision", (0.8, 0.3, 0.5, 0.8, 0.4)),
+        ("generation:precision", (0.8, 0.3, 0.5, 1.5, 0.15)),
     ),
 )  # fmt: skip
 """Deviations are of natural logarithms. Products run near their ceiling and activations stay in local memory (4 ×
@@ -167,9 +170,9 @@ DOMAINS: Final[tuple[Domain, ...]] = (
             Context.DEVICE, Context.RUNTIME, Context.PRECISION, Context.RUNTIME_PRECISION,
             Context.GENERATION_PRECISION, Context.SIZE,
         ),
-        _NPU, max_latency_s=0.150,
+        _NPU, max_latency_s=0.150, folds=22, residual=(0.8, 1.0),
     ),
-    Domain("cpu-mobile", "cpu", ("tflite", "onnxruntime"), (Context.DEVICE, Context.PRECISION), _MOBILE),
+    Domain("cpu-mobile", "cpu", ("tflite", "onnxruntime"), (Context.DEVICE, Context.PRECISION), _MOBILE, folds=22),
     Domain("gpu-mobile", "gpu", ("tflite",), (Context.DEVICE, Context.PRECISION), _MOBILE_GPU),
 )  # fmt: skip
 """Priors are tuned by held-out error alone (docs/adr/0007-time-model.md)."""

@@ -185,8 +185,8 @@ def _start_unseen_devices_from_the_mean(objective: Objective, vector: FloatArray
 def hold_out(domain: Domain, usable: Usable, observations: Observations, tell: FitProgress | None = None) -> HeldOut:
     """Predict every record by fits without its model, its family, its device."""
     records = usable.records
-    models = fold_by_hash([record.model for record in records])
-    families = fold_by_weight([family_of(record.model) for record in records])
+    models = fold_by_hash([record.model for record in records], domain.folds)
+    families = fold_by_weight([family_of(record.model) for record in records], domain.folds)
     devices = _codes([record.device for record in records])
     tell = tell or _silent
     if len(np.unique(models)) < 2:
@@ -264,10 +264,26 @@ def _own_offsets(response: Response, device: str, runtime: str) -> tuple[Context
     return tuple(response.contexts[name] for name in names if name in response.contexts)
 
 
+STEADYING_RECORDS: Final = 8.0
+"""Records that the whole domain's spread counts as beside a device's own, so that three records promise nothing."""
+
+
+def _steadied(own: Spread, whole: Spread) -> Spread:
+    """Draw the spread of a device with few records towards that of the whole domain."""
+    share = own.records / (own.records + STEADYING_RECORDS)
+    return Spread(
+        share * own.log_p10 + (1 - share) * whole.log_p10,
+        share * own.log_p90 + (1 - share) * whole.log_p90,
+        share * own.median_ape + (1 - share) * whole.median_ape,
+        own.records,
+    )
+
+
 def _calibrations(domain: Domain, response: Response, held_out: HeldOut, date: str) -> tuple[Calibration, ...]:
     """One calibration per device and runtime."""
     if Context.DEVICE not in domain.contexts:
         raise CalibrationError(f"domain {domain.name} lacks the context of the device")
+    whole = spread_of(held_out.by_model, held_out.measured)
     members: dict[tuple[str, str], list[int]] = {}
     for index, record in enumerate(held_out.records):
         members.setdefault((record.device, record.runtime), []).append(index)
@@ -283,7 +299,7 @@ def _calibrations(domain: Domain, response: Response, held_out: HeldOut, date: s
                 runtime_version=conditions[0] if len(conditions) == 1 else "",
                 response=domain.name,
                 offset=combined_offset(_own_offsets(response, device, runtime), len(response.class_names)),
-                spread=spread_of(held_out.by_model[indices], held_out.measured[indices]),
+                spread=_steadied(spread_of(held_out.by_model[indices], held_out.measured[indices]), whole),
                 sample_count=len(records),
                 dataset_sha256=records_digest(records),
                 date=date,

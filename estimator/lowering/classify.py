@@ -71,10 +71,17 @@ def kernel_class(op: Op, graph: Graph) -> KernelClass:
     if op.kind is OpKind.CAST:
         return KernelClass.CAST_WEIGHT if graph.tensors[op.inputs[0]].is_weight else KernelClass.CAST
     if op.kind is OpKind.VIEW:
-        return KernelClass.TRANSPOSE if function_of(op) in REORDERING_VIEWS else KernelClass.COPY
+        reorders = function_of(op) in REORDERING_VIEWS and not _is_channel_shuffle(op, graph)
+        return KernelClass.TRANSPOSE if reorders else KernelClass.COPY
     if op.kind is OpKind.COPY:
         return KernelClass.TRANSPOSE if getattr(attrs, "transposing", False) else KernelClass.COPY
     return _CLASS_OF_KIND.get(op.kind, KernelClass.OTHER)
+
+
+def _is_channel_shuffle(op: Op, graph: Graph) -> bool:
+    """[n, g, c, h, w] → [n, c, g, h, w]: pixels stay where they are."""
+    source, result = graph.tensors[op.inputs[0]].shape, graph.tensors[op.outputs[0]].shape
+    return len(source) == 5 and result == (source[0], source[2], source[1], *source[3:]) and source[1] != source[2]
 
 
 def _conv_class(attrs: ConvAttrs, weight_shape: tuple[int, ...]) -> KernelClass:

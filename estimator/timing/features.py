@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from estimator.lowering.kernel import FloatArray, IntArray, KernelTable
-from estimator.timing.roofline import Ceilings, RooflineTimes, is_product, roofline_times
+from estimator.timing.roofline import Ceilings, RooflineTimes, is_depthwise, is_product, roofline_times
 
 FLOOR_S: Final = 1e-12
 """Keeps logarithms finite for kernels that compute or move nothing."""
@@ -87,7 +87,7 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
         floor_s=(2 * table.macs + table.other_flops) / ceilings.fastest_flops_per_s,
         weight_s=table.weight_bytes / ceilings.bandwidth_bytes_per_s,
         k=k,
-        n=n,
+        n=np.where(is_depthwise(table) & ceilings.streams_weights, batch, n),
         is_product=product,
         unaligned=(n_odd + channels_odd) * product,
         wave_fill=np.clip(wave_fill, 0.05, 1.0),

@@ -106,12 +106,14 @@ def ceilings_of(unit: Unit, precision: Precision) -> Ceilings:
         )
     vector = unit.ceiling("fp32", engine="vector") or unit.ceiling("fp16", engine="vector")
     held = held_clock_fraction(unit)
-    product = rated * held * _static_partition_fraction(unit)
+    product = rated * held * _static_partition_fraction(unit) * _tensor_engine_fraction(unit)
     return Ceilings(
         product_flops_per_s=product,
         rated_flops_per_s=rated,
         fastest_flops_per_s=rated * _highest_clock_ratio(unit),
-        vector_flops_per_s=vector.flops_per_s * product / rated if vector else product / VECTOR_FRACTION_OF_PRODUCT,
+        vector_flops_per_s=vector.flops_per_s * product / rated
+        if vector
+        else rated * held / VECTOR_FRACTION_OF_PRODUCT,
         bandwidth_bytes_per_s=unit.dram_bandwidth_bytes_per_s,
         core_count=unit.core_count or 1,
         cache_bytes=_last_cache_bytes(unit),
@@ -166,6 +168,17 @@ def _static_partition_fraction(unit: Unit) -> float:
     return sum(n for n, _ in rates) * min(rate for _, rate in rates) / total
 
 
+PRE_HTP_TENSOR_FRACTION: Final = 0.08
+"""Of the advertised rate, the share that convolutions can reach on Hexagons before HTP (v65, v66): the claim adds
+up CPU, GPU, vector unit and tensor accelerator. 1.7 ms per GMAC (ResNets on Snapdragon 865) are 1.2 of 15 TOPS."""
+
+
+def _tensor_engine_fraction(unit: Unit) -> float:
+    """Share of an NPU's advertised rate that belongs to its tensor engine; 1 unless known to be less."""
+    pre_htp = unit.kind is UnitKind.NPU and unit.architecture in ("hexagon-v65", "hexagon-v66")
+    return PRE_HTP_TENSOR_FRACTION if pre_htp else 1.0
+
+
 def _last_cache_bytes(unit: Unit) -> float:
     level = unit.memory_level("vtcm", "sram") if unit.kind is UnitKind.NPU else unit.memory_level("l3", "l2", "slc")
     return float(level.size_bytes) if level and level.size_bytes else DEFAULT_CACHE_BYTES
@@ -191,7 +204,8 @@ class RooflineTimes:
 def roofline_times(table: KernelTable, ceilings: Ceilings) -> RooflineTimes:
     """Compute both roofline times of every kernel: products at the product rate, all else at the vector rate."""
     product = _IS_PRODUCT[table.class_index]
-    product_rate = np.where(product, ceilings.product_flops_per_s, ceilings.vector_flops_per_s)
+    on_tensor_engine = product & ~(is_depthwise(table) & ceilings.streams_weights)
+    product_rate = np.where(on_tensor_engine, ceilings.product_flops_per_s, ceilings.vector_flops_per_s)
     padding = np.where(product, channel_padding(table, ceilings.channel_lanes), 1.0)
     compute = 2 * table.macs * padding / product_rate + table.other_flops / ceilings.vector_flops_per_s
     traffic = table.bytes_read + table.bytes_written - table.weight_bytes * ceilings.streams_weights
@@ -200,9 +214,15 @@ def roofline_times(table: KernelTable, ceilings: Ceilings) -> RooflineTimes:
 
 def channel_padding(table: KernelTable, lanes: int) -> FloatArray:
     """Padded ÷ real output channels of every product (a depthwise convolution's channels are its groups); ≥ 1."""
-    channels = np.maximum(np.where(table.class_index == _DEPTHWISE, table.gemm_batch, table.gemm_n), 1.0)
+    channels = np.maximum(np.where(is_depthwise(table), table.gemm_batch, table.gemm_n), 1.0)
     padding: FloatArray = np.ceil(channels / lanes) * lanes / channels
     return padding
+
+
+def is_depthwise(table: KernelTable) -> np.ndarray:
+    """Boolean [kernel]: depthwise convolutions, which an NPU runs on its vector unit."""
+    depthwise: np.ndarray = table.class_index == _DEPTHWISE
+    return depthwise
 
 
 def is_product(table: KernelTable) -> np.ndarray:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
+from estimator.catalogue.device import UnitKind
 from estimator.ir.op import ConvAttrs, Op, OpKind
 from estimator.lowering.classify import REORDERING_VIEWS, function_of, gemm_of
 from estimator.lowering.fuse import Expansion, FusionRule, Lowering
@@ -241,6 +242,39 @@ def attention_kernels(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Ke
         part("sum", KernelClass.BATCHED_MATMUL, bytes_read=score_bytes + v.size_bytes, bytes_written=out.size_bytes),
         macs=scores * depth, gemm=Gemm(gemm.batch, gemm.m, depth, gemm.n), channels=gemm.n,
     )  # fmt: skip
+
+
+CHANNEL_BLOCK = 32
+"""Channels per block of an HTP tensor, which is a table of pointers to blocks of 8 × 8 pixels × 32 channels."""
+
+
+def is_block_concat(op: Op, lowering: Lowering) -> bool:
+    """Match a concatenation of whole channel blocks of image-shaped tensors on an NPU.
+
+    Integer parts too: quantisers give the parts of a concatenation one encoding, so nothing is requantised.
+    """
+    tensors = lowering.graph.tensors
+    if op.kind is not OpKind.CONCAT or lowering.target.unit_kind is not UnitKind.NPU:
+        return False
+    shapes = [tensors[name].shape for name in op.inputs]
+    result = tensors[op.outputs[0]].shape
+    in_blocks = all(len(shape) == 4 and shape[1] % CHANNEL_BLOCK == 0 for shape in shapes)
+    return in_blocks and result[1] == sum(shape[1] for shape in shapes)
+
+
+def no_kernels(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
+    """Launch nothing."""
+    return ()
+
+
+CONCATENATED_BLOCKS = Expansion(
+    "concatenated blocks",
+    is_block_concat,
+    no_kernels,
+    "the result's block table points at the parts' blocks",
+    "QNN HTP op-package guide, 'crouton' tensors and indirect block tables",
+    replaces=True,
+)
 
 
 DECOMPOSED_ATTENTION = Expansion(

@@ -6,6 +6,7 @@ from estimator.lowering.fuse import RuntimeRules
 from estimator.lowering.runtimes.mobile import (
     ACTIVATION_EPILOGUE,
     CLAMP_EPILOGUE,
+    CONCATENATED_BLOCKS,
     DECOMPOSED_ATTENTION,
     FOLD_BATCH_NORM,
     PAD_INTO_WINDOW,
@@ -28,7 +29,7 @@ RULES = RuntimeRules(
         POINTWISE_CHAIN,
     ),
     anchor=is_anchor,
-    expansions=(DECOMPOSED_ATTENTION,),
+    expansions=(CONCATENATED_BLOCKS, DECOMPOSED_ATTENTION),
     free=is_free,
     materialises=is_materialised_view,
     folds_constants=True,
