@@ -135,7 +135,11 @@ class Domain:
 _GPU_EAGER = Priors(hidden=16)
 _GPU_COMPILE = Priors(hidden=0)
 _CPU = Priors(hidden=0, weight_cost_prior=0.5, launch_s=2e-5)
-_MOBILE = Priors(hidden=0, launch_s=5e-6, fixed_s=2e-4, context_rate=1.0)
+_MOBILE = Priors(
+    hidden=0, noise=0.1, memory_efficiency_prior=0.3, half_extent=0.3, weight_cost=0.5,
+    launch_s=5e-6, launch_by_class=0.5, fixed_s=2e-4, whitened_steps=400,
+    contexts=(("device", (0.3, 0.3, 0.3, 0.3, 0.02)), ("precision", (1.0, 1.0, 1.0, 1.0, 0.25))),
+)  # fmt: skip
 _NPU = Priors(
     hidden=0, noise=0.1, efficiency=1.5, compute_efficiency_prior=1.0, memory_efficiency_prior=4.0,
     half_extent=0.5, half_extent_prior=16.0, weight_cost=0.2, weight_cost_prior=1.5,

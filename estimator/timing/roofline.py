@@ -123,7 +123,8 @@ def ceilings_of(unit: Unit, precision: Precision) -> Ceilings:
 
 
 NPU_CHANNEL_LANES: Final = 32
-"""Hexagon HTP stores activations in blocks of 8 × 8 pixels × 32 channels (QNN HTP op-package guide, "crouton")."""
+"""Channels that a Hexagon HTP activation is padded to a multiple of (recalled, not checked against a source; kept
+for its held-out error)."""
 VECTOR_FRACTION_OF_PRODUCT: Final = 16.0
 """Product rate ÷ vector rate assumed where no vector rate is published (NPUs): a 1024-bit vector unit beside
 a 32×32 array; the calibrated response absorbs the rest."""

@@ -202,7 +202,7 @@ PAD_INTO_WINDOW = FusionRule(
     is_pad,
     is_window,
     "zero padding becomes the convolution's or pooling's own",
-    "TFLite converter, FuseBinaryOpToFollowing/pad folding; ONNX Runtime 'Pad fusion'; QNN converter",
+    "ONNX Runtime graph optimisations, 'Pad fusion'; assumed of TFLite's and QNN's converters",
     single_use=True,
 )
 
@@ -245,13 +245,15 @@ def attention_kernels(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Ke
 
 
 CHANNEL_BLOCK = 32
-"""Channels per block of an HTP tensor, which is a table of pointers to blocks of 8 × 8 pixels × 32 channels."""
+"""Channels per block of an HTP tensor, taken to be a table of pointers to blocks of 8 × 8 pixels × 32 channels
+(recalled, not checked against a source)."""
 
 
 def is_block_concat(op: Op, lowering: Lowering) -> bool:
     """Match a concatenation of whole channel blocks of image-shaped tensors on an NPU.
 
-    Integer parts too: quantisers give the parts of a concatenation one encoding, so nothing is requantised.
+    Integer parts too, as if quantisers gave the parts of a concatenation one encoding (assumed): a rule for floats
+    alone predicted unseen networks worse.
     """
     tensors = lowering.graph.tensors
     if op.kind is not OpKind.CONCAT or lowering.target.unit_kind is not UnitKind.NPU:
@@ -272,7 +274,7 @@ CONCATENATED_BLOCKS = Expansion(
     is_block_concat,
     no_kernels,
     "the result's block table points at the parts' blocks",
-    "QNN HTP op-package guide, 'crouton' tensors and indirect block tables",
+    "assumed from the block layout; kept for its held-out error (docs/adr/0008-npu-time-model.md)",
     replaces=True,
 )
 
@@ -282,7 +284,7 @@ DECOMPOSED_ATTENTION = Expansion(
     is_attention,
     attention_kernels,
     "there is no fused attention kernel: the converters write MatMul, Softmax, MatMul",
-    "QNN operation list (no attention op before QAIRT 2.3x); TFLite schema; torch.onnx decompositions",
+    "TFLite schema has no attention operator; assumed of QNN's converters",
     replaces=True,
 )
 

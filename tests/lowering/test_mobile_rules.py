@@ -1,0 +1,178 @@
+"""What a mobile graph compiler removes, and what it runs that eager PyTorch gets for nothing: arithmetic by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from estimator.catalogue.device import UnitKind
+from estimator.dtypes import Precision
+from estimator.ir.text import parse_graph
+from estimator.lowering.fuse import Target, lower
+from estimator.lowering.kernel import Kernel, KernelClass
+from estimator.lowering.runtimes import runtime_rules
+
+RUNTIMES = pytest.mark.parametrize("runtime", ["tflite", "qnn", "qnn_dlc", "onnxruntime"])
+CONV = "kernel=[1,1] stride=[1,1] padding=[0,0] dilation=[1,1]"
+FLOAT = 4
+"""Bytes."""
+
+
+def kernels(text: str, runtime: str = "qnn", kind: UnitKind = UnitKind.NPU) -> tuple[Kernel, ...]:
+    return lower(parse_graph(text), runtime_rules(runtime), Target(kind, Precision.FP32, "nchw")).kernels
+
+
+def classes(text: str, runtime: str = "qnn", kind: UnitKind = UnitKind.NPU) -> list[KernelClass]:
+    return [kernel.kernel_class for kernel in kernels(text, runtime, kind)]
+
+
+PADDED = f"""\
+graph padded
+input x f32[1,8,4,4]
+parameter w f32[8,8,3,3]
+p f32[1,8,6,6] = pad(x)
+y f32[1,8,4,4] = conv(p, w) {CONV.replace("[1,1] stride", "[3,3] stride")}
+output y
+"""
+
+
+@RUNTIMES
+def test_padding_becomes_the_convolutions_own(runtime):
+    (kernel,) = kernels(PADDED, runtime)
+    assert kernel.ops == ("p", "y")
+    weights = 8 * 8 * 3 * 3
+    assert kernel.bytes_read == FLOAT * (8 * 4 * 4 + weights)
+    assert kernel.bytes_written == FLOAT * 8 * 4 * 4
+
+
+TABLE = """\
+graph table
+input x f32[1,4,4]
+parameter table f32[4,4]
+t f32[4,4] = unary(table) function=exp
+b f32[1,4,4] = view(t) function=view
+y f32[1,4,4] = binary(x, b) function=add
+output y
+"""
+
+
+@RUNTIMES
+def test_what_depends_on_weights_alone_runs_when_the_graph_is_compiled(runtime):
+    (kernel,) = kernels(TABLE, runtime)
+    assert kernel.ops == ("y",)
+    assert kernel.bytes_read == FLOAT * (16 + 16)
+    assert kernel.weight_bytes == FLOAT * 16
+
+
+def test_eager_pytorch_computes_it_every_time():
+    assert "t" in [name for kernel in kernels(TABLE, "torch-eager", UnitKind.GPU) for name in kernel.ops]
+
+
+GATED = f"""\
+graph gated
+input x f32[1,8,4,4]
+input s f32[1,2,1,1]
+parameter w f32[8,2,1,1]
+c f32[1,8,1,1] = conv(s, w) {CONV}
+g f32[1,8,1,1] = activation(c) function=sigmoid
+y f32[1,8,4,4] = binary(x, g) function=mul
+output y
+"""
+
+
+@RUNTIMES
+def test_a_gate_is_multiplied_in_a_kernel_of_its_own(runtime):
+    gate, product = kernels(GATED, runtime)
+    assert gate.ops == ("c", "g")
+    assert gate.bytes_written == FLOAT * 8
+    assert product.bytes_moved == FLOAT * (8 * 16 + 8 + 8 * 16)
+
+
+def permuted(source: str, result: str) -> str:
+    return f"""\
+graph permuted
+input x f32[{source}]
+a f32[{source}] = unary(x) function=exp
+p f32[{result}] = view(a) function=permute
+y f32[{result}] = unary(p) function=neg
+output y
+"""
+
+
+@RUNTIMES
+@pytest.mark.parametrize(
+    ("source", "result", "expected"),
+    [
+        ("1,8,4,4", "1,4,4,8", False),  # channels are stored last anyway
+        ("1,4,4,8", "1,8,4,4", False),
+        ("1,6,2,3", "1,2,6,3", True),  # heads before tokens
+        ("1,2,7,2,7,5", "1,2,2,7,7,5", True),  # windows
+    ],
+)
+def test_a_permutation_is_a_kernel_unless_channels_last_makes_it_an_identity(runtime, source, result, expected):
+    assert (KernelClass.TRANSPOSE in classes(permuted(source, result), runtime)) is expected
+
+
+def test_a_permutation_moves_every_element_once_each_way():
+    (transpose,) = [k for k in kernels(permuted("1,6,2,3", "1,2,6,3")) if k.kernel_class is KernelClass.TRANSPOSE]
+    assert transpose.bytes_moved == 2 * FLOAT * 6 * 2 * 3
+
+
+def test_a_channel_shuffle_copies_and_does_not_transpose():
+    assert KernelClass.COPY in classes(permuted("1,2,4,3,3", "1,4,2,3,3"))
+
+
+def test_a_transposed_operand_is_a_flag_of_the_matrix_product():
+    text = """\
+graph scores
+input q f32[2,5,3]
+input k f32[2,5,3]
+n f32[2,5,3] = unary(k) function=neg
+t f32[2,3,5] = view(n) function=transpose
+s f32[2,5,5] = matmul(q, t)
+output s
+"""
+    assert KernelClass.TRANSPOSE not in classes(text)
+
+
+def concatenated(channels: int) -> str:
+    shape = f"1,{channels},4,4"
+    return f"""\
+graph concatenated
+input x f32[{shape}]
+parameter w f32[{channels},{channels},1,1]
+a f32[{shape}] = conv(x, w) {CONV}
+b f32[{shape}] = conv(x, w) {CONV}
+y f32[1,{2 * channels},4,4] = concat(a, b) axis=1
+output y
+"""
+
+
+@RUNTIMES
+@pytest.mark.parametrize(("channels", "expected"), [(32, False), (64, False), (42, True)])
+def test_only_channels_that_fill_their_blocks_are_concatenated_for_nothing(runtime, channels, expected):
+    assert (KernelClass.CONCAT in classes(concatenated(channels), runtime)) is expected
+
+
+def test_a_cpu_concatenates_by_copying():
+    assert KernelClass.CONCAT in classes(concatenated(32), "onnxruntime", UnitKind.CPU)
+
+
+ATTENTION = """\
+graph attended
+input q f32[1,2,5,3]
+input k f32[1,2,7,3]
+input v f32[1,2,7,4]
+y f32[1,2,5,4] = attention(q, k, v)
+output y
+"""
+
+
+@RUNTIMES
+def test_attention_is_a_product_a_softmax_and_a_product(runtime):
+    scores, softmax, total = kernels(ATTENTION, runtime)
+    elements = 2 * 5 * 7
+    assert scores.macs == elements * 3
+    assert scores.bytes_moved == FLOAT * (2 * 5 * 3 + 2 * 7 * 3 + elements)
+    assert softmax.bytes_moved == FLOAT * 2 * elements
+    assert total.macs == elements * 4
+    assert total.bytes_moved == FLOAT * (elements + 2 * 7 * 4 + 2 * 5 * 4)

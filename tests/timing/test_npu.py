@@ -1,0 +1,82 @@
+"""What the time model knows of NPUs: padded channels, streamed weights, generations and sizes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from estimator.catalogue.loader import load_device
+from estimator.dtypes import DType, Precision
+from estimator.lowering.kernel import Gemm, Kernel, KernelClass, KernelTable
+from estimator.timing.coefficients import generation, generation_context, log_size
+from estimator.timing.features import kernel_features
+from estimator.timing.roofline import ceilings_of, roofline_times
+from tests.timing.coefficients import CEILINGS, product
+
+NPU = replace(CEILINGS, channel_lanes=32, streams_weights=True)
+
+
+def depthwise(channels: int) -> Kernel:
+    gemm = Gemm(channels, 16, 1, 9)
+    macs = channels * 16 * 9
+    return Kernel("d", KernelClass.CONV_DEPTHWISE, ("d",), DType.F32, macs, 0, 0, 0, gemm=gemm, taps=9, channels=1)
+
+
+def times(kernel: Kernel, ceilings=NPU):
+    return roofline_times(KernelTable.from_kernels([kernel]), ceilings)
+
+
+@pytest.mark.parametrize(("channels", "padded"), [(1, 32), (32, 32), (33, 64), (42, 64), (64, 64)])
+def test_output_channels_are_padded_to_whole_lanes(channels, padded):
+    kernel = product(1500, 20, n=channels)
+    assert times(kernel).compute_s[0] == pytest.approx(2 * 1500 / 1000 * padded / channels)
+    assert times(kernel).memory_s[0] == pytest.approx(20 / 10 * padded / channels)
+    assert times(kernel, CEILINGS).compute_s[0] == pytest.approx(2 * 1500 / 1000)
+
+
+def test_weights_are_no_part_of_a_kernels_memory_time_where_they_are_streamed():
+    kernel = product(0, 100, n=32, weights=60)
+    assert times(kernel).memory_s[0] == pytest.approx((100 - 60) / 10)
+    assert times(kernel, CEILINGS).memory_s[0] == pytest.approx(100 / 10)
+    features = kernel_features(KernelTable.from_kernels([kernel]), NPU)
+    assert features.weight_s[0] == pytest.approx(60 / 10)
+
+
+def test_depthwise_convolutions_run_on_the_vector_unit():
+    kernel = depthwise(64)
+    assert times(kernel).compute_s[0] == pytest.approx(2 * 64 * 16 * 9 / 100)
+    assert times(kernel, CEILINGS).compute_s[0] == pytest.approx(2 * 64 * 16 * 9 / 1000)
+
+
+def test_the_width_of_a_depthwise_convolution_is_its_channels():
+    table = KernelTable.from_kernels([depthwise(64)])
+    np.testing.assert_array_equal(kernel_features(table, NPU).n, [64])
+    np.testing.assert_array_equal(kernel_features(table, CEILINGS).n, [1])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "expected"),
+    [
+        ("hexagon-v65", "v66"), ("hexagon-v66", "v66"), ("hexagon-v68", "v68"), ("hexagon-v69", "v68"),
+        ("hexagon-v73", "v73"), ("hexagon-v79", "v73"), ("hexagon", "v73"), ("ethos-u55", "ethos-u55"),
+    ],
+)  # fmt: skip
+def test_generations(architecture, expected):
+    assert generation(architecture) == expected
+    assert generation_context(architecture, Precision.INT8) == f"generation:{expected}:int8"
+
+
+def test_size_is_relative_to_thirty_tops():
+    _, unit = load_device("sa8295p/npu")
+    rate = unit.ceiling("int8").flops_per_s
+    assert log_size(unit) == pytest.approx(math.log(rate / 30e12))
+
+
+def test_before_htp_little_of_the_advertised_rate_is_the_tensor_engines():
+    _, unit = load_device("sd865/npu")
+    ceilings = ceilings_of(unit, Precision.INT8)
+    assert ceilings.product_flops_per_s == pytest.approx(0.08 * ceilings.rated_flops_per_s)
+    assert ceilings.vector_flops_per_s == pytest.approx(ceilings.rated_flops_per_s / 16)
