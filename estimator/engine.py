@@ -100,12 +100,13 @@ def estimate(graph: Graph, device: Device, unit: Unit, options: EstimateOptions 
     cost = graph_cost(graph)
     if options.strict and cost.unsupported:
         raise UnsupportedOpError(cost.unsupported)
-    lowered = lower_for(graph, unit.kind, target)
+    typed = apply_precision(graph, target.precision)
+    lowered = _lower_typed(typed, unit.kind, target)
     ceilings = ceilings_of(unit, target.precision)
     coefficients = coefficients_for(device, unit, target, options.calibrations)
     features = kernel_features(KernelTable.from_kernels(lowered.kernels), ceilings)
     latency = time_network(features, coefficients)
-    plan = _memory(graph, lowered, unit, target)
+    plan = _memory(typed, lowered, unit, target)
     return _assemble(graph, device, unit, target, cost, lowered, ceilings, coefficients, features, latency, plan)
 
 
@@ -136,7 +137,10 @@ def resolve_target(device: Device, unit: Unit, options: EstimateOptions) -> Reso
 
 def lower_for(graph: Graph, kind: UnitKind, target: ResolvedTarget) -> KernelGraph:
     """Give the graph the precision's dtypes and the runtime's kernels."""
-    typed = apply_precision(graph, target.precision)
+    return _lower_typed(apply_precision(graph, target.precision), kind, target)
+
+
+def _lower_typed(typed: Graph, kind: UnitKind, target: ResolvedTarget) -> KernelGraph:
     return lower(typed, runtime_rules(target.runtime), Target(kind, target.precision, target.layout))
 
 
@@ -171,8 +175,7 @@ def _calibration(device: Device, unit: Unit, target: ResolvedTarget, own: Sequen
     return find_calibration(device.id, unit.name, target.runtime, target.layout)
 
 
-def _memory(graph: Graph, lowered: KernelGraph, unit: Unit, target: ResolvedTarget) -> MemoryPlan:
-    typed = apply_precision(graph, target.precision)
+def _memory(typed: Graph, lowered: KernelGraph, unit: Unit, target: ResolvedTarget) -> MemoryPlan:
     fused = [kernel.ops for kernel in lowered.kernels]
     return plan_memory(typed, fused=fused, runtime=target.runtime, unit_kind=unit.kind, layout=target.layout)
 

@@ -18,7 +18,7 @@ from estimator.calibration.objective import concatenate_features
 from estimator.calibration.observe import Usable, usable_records
 from estimator.calibration.predict import features_of, place_at
 from estimator.calibration.records import Record, records_digest
-from estimator.calibration.score import Score, score, spread_of
+from estimator.calibration.score import Score, score, spread_of, steadied
 from estimator.calibration.workload import DEFAULT_WORKERS, Progress
 from estimator.catalogue.calibration import Calibration, ContextOffset, FloatArray, Response, Spread
 from estimator.catalogue.loader import load_device, name_key, resolve
@@ -126,7 +126,7 @@ def calibrate_device(
     responses = sorted({shared.response.name for shared in fit.shared})
     held_out = HeldOut(
         score(predicted, measured),
-        _blended(spread_of(predicted, measured), family.spread),
+        steadied(spread_of(predicted, measured), family.spread),
         score(fit.predict(combined_offset((), fit.class_count), everything), measured),
         tuple(f"{f.record.model}: {f.reason}" for f in usable.failures),
     )
@@ -343,18 +343,3 @@ def _held_out(fit: _OffsetFit, count: int) -> FloatArray:
         left_out = np.flatnonzero(fold_of == fold)
         predicted[left_out] = fit.predict(fit.offset(np.flatnonzero(fold_of != fold)), left_out)
     return predicted
-
-
-_FAMILY_WEIGHT: Final = 8.0
-"""Records that the family's spread counts as, so that three lucky ones do not promise the world."""
-
-
-def _blended(own: Spread, family: Spread) -> Spread:
-    """Draw the device's own held-out spread towards its family's while records are few."""
-    share = own.records / (own.records + _FAMILY_WEIGHT)
-    return Spread(
-        share * own.log_p10 + (1 - share) * family.log_p10,
-        share * own.log_p90 + (1 - share) * family.log_p90,
-        own.median_ape,
-        own.records,
-    )

@@ -22,7 +22,7 @@ from estimator.calibration.optimise import fit_parameters, select_records
 from estimator.calibration.predict import Failure
 from estimator.calibration.records import Record, records_digest
 from estimator.calibration.residual_fit import fit_residual, record_compositions
-from estimator.calibration.score import Score, score, spread_of
+from estimator.calibration.score import Score, score, spread_of, steadied
 from estimator.calibration.workload import DEFAULT_WORKERS
 from estimator.catalogue.calibration import Calibration, ContextOffset, FloatArray, Response, Spread
 from estimator.errors import CalibrationError
@@ -259,24 +259,9 @@ _OF_DEVICES: Final = (device_context(""), device_runtime_context("", "").rstrip(
 
 
 def _own_offsets(response: Response, device: str, runtime: str) -> tuple[ContextOffset, ...]:
-    """A device's departure, and what it departs by under this runtime only."""
+    """Return a device's departure, and what it departs by under this runtime only."""
     names = (device_context(device), device_runtime_context(device, runtime))
     return tuple(response.contexts[name] for name in names if name in response.contexts)
-
-
-STEADYING_RECORDS: Final = 8.0
-"""Records that the whole domain's spread counts as beside a device's own, so that three records promise nothing."""
-
-
-def _steadied(own: Spread, whole: Spread) -> Spread:
-    """Draw the spread of a device with few records towards that of the whole domain."""
-    share = own.records / (own.records + STEADYING_RECORDS)
-    return Spread(
-        share * own.log_p10 + (1 - share) * whole.log_p10,
-        share * own.log_p90 + (1 - share) * whole.log_p90,
-        share * own.median_ape + (1 - share) * whole.median_ape,
-        own.records,
-    )
 
 
 def _calibrations(domain: Domain, response: Response, held_out: HeldOut, date: str) -> tuple[Calibration, ...]:
@@ -299,7 +284,7 @@ def _calibrations(domain: Domain, response: Response, held_out: HeldOut, date: s
                 runtime_version=conditions[0] if len(conditions) == 1 else "",
                 response=domain.name,
                 offset=combined_offset(_own_offsets(response, device, runtime), len(response.class_names)),
-                spread=_steadied(spread_of(held_out.by_model[indices], held_out.measured[indices]), whole),
+                spread=steadied(spread_of(held_out.by_model[indices], held_out.measured[indices]), whole),
                 sample_count=len(records),
                 dataset_sha256=records_digest(records),
                 date=date,

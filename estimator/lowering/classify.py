@@ -97,7 +97,7 @@ def _conv_class(attrs: ConvAttrs, weight_shape: tuple[int, ...]) -> KernelClass:
 
 
 def gemm_of(op: Op, graph: Graph) -> Gemm:
-    """The product's matrix geometry; all zero for ops without MACs."""
+    """Return the product's matrix geometry; all zero for ops without MACs."""
     if isinstance(op.attrs, ConvAttrs):
         return _conv_gemm(op, op.attrs, graph)
     if op.kind is OpKind.LINEAR:
@@ -170,5 +170,5 @@ def window_of(op: Op) -> tuple[int, int]:
 
 
 def function_of(op: Op) -> str:
-    """The op's function name, "" where the kind says it all."""
+    """Return the op's function name, "" where the kind says it all."""
     return op.attrs.function if isinstance(op.attrs, FunctionAttrs) else ""

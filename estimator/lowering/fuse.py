@@ -130,7 +130,7 @@ class Lowering:
         self.members: dict[int, list[int]] = {i: [i] for i in range(len(self.kernel_ops))}
 
     def root(self, tensor: str) -> str:
-        """The tensor whose storage `tensor` shares through metadata-only ops."""
+        """Return the tensor whose storage `tensor` shares through metadata-only ops."""
         return self._root.get(tensor, tensor)
 
     @cached_property
@@ -146,14 +146,14 @@ class Lowering:
         return readers
 
     def producer_in_graph(self, tensor: str) -> Op | None:
-        """The op that computes `tensor`, through reshapes and identities."""
+        """Return the op that computes `tensor`, through reshapes and identities."""
         op = self._graph_producers.get(tensor)
         while op is not None and op.kind in FREE_KINDS and op.inputs and function_of(op) not in REORDERING_VIEWS:
             op = self._graph_producers.get(op.inputs[0])
         return op
 
     def readers_in_graph(self, tensor: str) -> list[Op]:
-        """The ops that use `tensor`, through reshapes and identities."""
+        """Return the ops that use `tensor`, through reshapes and identities."""
         found: list[Op] = []
         for op in self._graph_readers.get(tensor, ()):
             passes = op.kind in FREE_KINDS and op.outputs and function_of(op) not in REORDERING_VIEWS
@@ -195,7 +195,7 @@ class Lowering:
         return frozenset(self.root(name) for name in self.graph.outputs)
 
     def producer(self, tensor: str) -> Op | None:
-        """The kernel op behind `tensor`, through views."""
+        """Return the kernel op behind `tensor`, through views."""
         index = self.producer_index.get(self.root(tensor))
         return None if index is None else self.kernel_ops[index]
 
@@ -237,7 +237,7 @@ class Lowering:
         """Whether a path leaves the merged group and comes back, which would be a cycle of kernels."""
         inside, lowest = set(merged), min(merged)
         seen: set[int] = set()
-        stack = [p for i in merged for p in self._group_predecessors(i) if p not in inside]
+        stack = [p for i in merged for p in self._predecessors[i] if p not in inside]
         while stack:
             index = stack.pop()
             if index in inside:
@@ -248,9 +248,6 @@ class Lowering:
                 seen.add(member)
                 stack.extend(self._predecessors[member])
         return False
-
-    def _group_predecessors(self, index: int) -> tuple[int, ...]:
-        return self._predecessors[index]
 
     # -- kernels ---------------------------------------------------------------------------------
 
@@ -279,7 +276,7 @@ class Lowering:
         )
 
     def _in_execution_order(self) -> Iterator[list[int]]:
-        """Groups so that each comes after those it reads from; by last op where that leaves a choice."""
+        """Yield groups so that each comes after those it reads from; by last op where that leaves a choice."""
         done: set[int] = set()
         for start in sorted(self.members, key=lambda g: max(self.members[g])):
             stack = [start]

@@ -83,8 +83,6 @@ class Kernel:
         The part of `bytes_read` that is weights.
     taps : int
         Filter or window taps of a convolution or pooling; 1 otherwise.
-    unaligned_bytes : int
-        Traffic of tensors whose innermost extent breaks vectorised access.
     """
 
     name: str

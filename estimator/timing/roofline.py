@@ -214,7 +214,7 @@ def roofline_times(table: KernelTable, ceilings: Ceilings) -> RooflineTimes:
 
 
 def channel_padding(table: KernelTable, lanes: int) -> FloatArray:
-    """Padded ÷ real output channels of every product (a depthwise convolution's channels are its groups); ≥ 1."""
+    """Return padded ÷ real output channels of every product (depthwise: of its groups); ≥ 1."""
     channels = np.maximum(np.where(is_depthwise(table), table.gemm_batch, table.gemm_n), 1.0)
     padding: FloatArray = np.ceil(channels / lanes) * lanes / channels
     return padding

@@ -28,7 +28,7 @@ def is_product(op: Op, lowering: Lowering) -> bool:
 
 
 def is_foldable_product(op: Op, lowering: Lowering) -> bool:
-    """A product whose output scale can be folded into its weights."""
+    """Match a product whose output scale can be folded into its weights."""
     return op.kind in FOLDABLE_PRODUCTS
 
 
@@ -38,7 +38,7 @@ def is_folded_norm(op: Op, lowering: Lowering) -> bool:
 
 
 def is_clamp(op: Op, lowering: Lowering) -> bool:
-    """An activation that a requantising store clamps for free."""
+    """Match an activation that a requantising store clamps for free."""
     return op.kind is OpKind.ACTIVATION and is_function(op, *CLAMPS)
 
 
@@ -79,7 +79,7 @@ _SLICES = frozenset(
 
 
 def is_relayout(op: Op, lowering: Lowering) -> bool:
-    """A copy that only makes a permuted view contiguous: here the permutation itself did that."""
+    """Match a copy that only makes a permuted view contiguous: here the permutation itself did that."""
     return op.kind is OpKind.COPY and function_of_copy(op) in _RELAYOUTS
 
 
@@ -89,18 +89,18 @@ def function_of_copy(op: Op) -> str:
 
 
 def is_empty_pad(op: Op, lowering: Lowering) -> bool:
-    """A pad by nothing."""
+    """Match a pad by nothing."""
     tensors = lowering.graph.tensors
     return op.kind is OpKind.PAD and tensors[op.inputs[0]].shape == tensors[op.outputs[0]].shape
 
 
 def is_free(op: Op, lowering: Lowering) -> bool:
-    """Launches nothing in a compiled mobile graph."""
+    """Match what launches nothing in a compiled mobile graph."""
     return is_relayout(op, lowering) or is_quantisation(op, lowering) or is_empty_pad(op, lowering)
 
 
 def is_materialised_view(op: Op, lowering: Lowering) -> bool:
-    """A permutation or slice that moves data, because these runtimes' tensors have no strides."""
+    """Match a permutation or slice that moves data, because these runtimes' tensors have no strides."""
     function = function_of(op)
     if op.kind is not OpKind.VIEW or not op.outputs:
         return False
@@ -295,5 +295,5 @@ def is_anchor(op: Op, lowering: Lowering) -> bool:
 
 
 def is_pointwise_conv(op: Op) -> bool:
-    """A 1×1 convolution."""
+    """Match a 1×1 convolution."""
     return isinstance(op.attrs, ConvAttrs) and all(k == 1 for k in op.attrs.kernel)
