@@ -24,6 +24,9 @@ of one source file), or its device.** The rooflines beside them are fitted to no
 
 A device with records of its own is as good as *models*; an architecture unlike any other as good as *families*; a
 device without records as good as *device* (– where a domain has records of one device only).
+
+These figures are optimistic: settings of the fits were chosen by held-out errors on the same records, and no record
+was kept back from that choice. Rows of fewer than about 30 records say little on their own.
 """
 
 
