@@ -23,8 +23,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from estimator.calibration.domains import DOMAINS, Domain, domain
 from estimator.calibration.fit import DomainFit, HeldOut, fit_domain, hold_out
 from estimator.calibration.observe import observe, usable_records
@@ -42,7 +40,13 @@ _KEY = ("model", "input_shape", "device", "unit", "runtime", "precision", "layou
 
 @dataclass(frozen=True)
 class HeldOutRow:
-    """One record and what fits said that did not see its model, its family, its device (None: never left out)."""
+    """One record and what fits said that did not see its model, its family, its device (None: never left out).
+
+    Attributes
+    ----------
+    novelty : dict
+        How unlike its network was to those that the same fits saw, in [0, 1]; None like the predictions.
+    """
 
     model: str
     input_shape: str
@@ -53,6 +57,7 @@ class HeldOutRow:
     layout: str
     measured_ms: float
     predicted_ms: dict[str, float | None]
+    novelty: dict[str, float | None]
 
 
 def all_records() -> tuple[Record, ...]:
@@ -62,12 +67,13 @@ def all_records() -> tuple[Record, ...]:
 def write_held_out(name: str, held_out: HeldOut) -> None:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow((*_KEY, *(f"without_{kind}_ms" for kind in _KINDS)))
+    writer.writerow((*_KEY, *(f"without_{kind}_ms" for kind in _KINDS), *(f"novelty_{kind}" for kind in _KINDS)))
     columns = (held_out.by_model, held_out.by_family, held_out.by_device)
     for index, r in enumerate(held_out.records):
         key = (r.model, shape_text(r.input_shape), r.device, r.unit, r.runtime, r.precision.value, r.layout)
-        predicted = ("" if c is None else f"{ms_from_s(c[index]):.5g}" for c in columns)
-        writer.writerow((*key, f"{ms_from_s(r.latency_s):.6g}", *predicted))
+        predicted = ("" if c is None else f"{ms_from_s(c.latency_s[index]):.5g}" for c in columns)
+        novelty = ("" if c is None else f"{c.novelty[index]:.3f}" for c in columns)
+        writer.writerow((*key, f"{ms_from_s(r.latency_s):.6g}", *predicted, *novelty))
     HELD_OUT.mkdir(exist_ok=True)
     packed = gzip.compress(stream.getvalue().encode(), mtime=0)
     (HELD_OUT / f"{name}.csv.gz").write_bytes(packed)
@@ -80,12 +86,16 @@ def read_held_out() -> Iterator[HeldOutRow]:
         if not path.exists():
             continue
         for row in csv.DictReader(io.StringIO(gzip.decompress(path.read_bytes()).decode())):
-            values = {kind: float(row[f"without_{kind}_ms"] or "nan") for kind in _KINDS}
             yield HeldOutRow(
                 *(row[name] for name in _KEY[:-1]),
                 measured_ms=float(row["measured_ms"]),
-                predicted_ms={kind: None if np.isnan(value) else value for kind, value in values.items()},
+                predicted_ms={kind: _number(row[f"without_{kind}_ms"]) for kind in _KINDS},
+                novelty={kind: _number(row[f"novelty_{kind}"]) for kind in _KINDS},
             )
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
 
 
 def write_catalogue(one: Domain, fit: DomainFit) -> list[Path]:

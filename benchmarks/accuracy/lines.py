@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
+from benchmarks.accuracy.coverage import cover
 from benchmarks.accuracy.fit import HeldOutRow
 from estimator.calibration.predict import Prediction
 from estimator.calibration.records import Record
 from estimator.calibration.score import Score, score
-from estimator.calibration.validate import interval_coverage
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Line:
     ----------
     records : int
         Of the whole line; `sampled` were scored as shipped, `held_out_count` took part in a fit.
-    coverage : float or None
-        Share of sampled measurements inside p10 … p90.
+    inside_model, inside_family : float or None
+        Share of measurements inside p10 … p90 of predictions without their model or family; see `coverage`.
     """
 
     key: LineKey
@@ -52,9 +52,10 @@ class Line:
     without_device: Score
     sampled: int
     shipped: Score
-    coverage: float | None
     roofline: Score
     naive: Score
+    inside_model: float | None = None
+    inside_family: float | None = None
 
     def document(self) -> dict[str, object]:
         """Plain values for the reference file; five digits, so that it reads as a diff."""
@@ -62,7 +63,8 @@ class Line:
             "records": self.records,
             "held_out_count": self.held_out_count,
             "sampled": self.sampled,
-            "coverage": None if self.coverage is None else round(self.coverage, 4),
+            "inside_model": None if self.inside_model is None else round(self.inside_model, 4),
+            "inside_family": None if self.inside_family is None else round(self.inside_family, 4),
             **{
                 name: {k: None if v is None else round(v, 5) for k, v in asdict(getattr(self, name)).items()}
                 for name in SCORES
@@ -94,26 +96,32 @@ def sample_each_line(records: Sequence[Record], count: int | None) -> tuple[Reco
 
 
 def make_lines(
-    records: Sequence[Record], held_out: Iterable[HeldOutRow], predictions: Sequence[Prediction]
+    records: Sequence[Record], held_out: Sequence[HeldOutRow], predictions: Sequence[Prediction]
 ) -> tuple[Line, ...]:
     """Bring together what is known of every line that has records."""
     empty = Score()
     lines: dict[LineKey, Line] = {}
     for record in records:
         key = record_key(record)
-        line = lines.get(key) or Line(key, 0, 0, empty, empty, empty, 0, empty, None, empty, empty)
+        line = lines.get(key) or Line(key, 0, 0, empty, empty, empty, 0, empty, empty, empty)
         lines[key] = replace(line, records=line.records + 1)
     for key, rows in _grouped(held_out, row_key).items():
         if key in lines:
             scores = {f"without_{kind}": _held_out_score(rows, kind) for kind in ("model", "family", "device")}
             lines[key] = replace(lines[key], held_out_count=len(rows), **scores)
+    for key, covered in _grouped(cover(held_out), lambda c: row_key(c.row)).items():
+        if key in lines:
+            lines[key] = replace(
+                lines[key],
+                inside_model=float(np.mean([c.without_model for c in covered])),
+                inside_family=float(np.mean([c.without_family for c in covered])),
+            )
     for key, members in _grouped(predictions, lambda p: record_key(p.record)).items():
         measured = np.array([p.record.latency_s for p in members])
         lines[key] = replace(
             lines[key],
             sampled=len(members),
             shipped=score(np.array([p.latency.p50_s for p in members]), measured),
-            coverage=interval_coverage(members),
             roofline=score(np.array([p.roofline_s for p in members]), measured),
             naive=score(np.array([p.naive_s for p in members]), measured),
         )

@@ -110,7 +110,7 @@ class Domain:
     conditions: str = ""
     max_latency_s: float | None = None
     epochs: int = 40
-    folds: int = 3
+    folds: int = 8
     residual: tuple[float, float] | None = None
 
     def contains(self, record: Record) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from estimator.catalogue.calibration import Spread
+from estimator.catalogue.calibration import FloatArray, Spread
 from estimator.timing.coefficients import Coefficients
 from estimator.timing.composition import compositions
 from estimator.timing.features import KernelFeatures
@@ -65,18 +66,31 @@ def _scaled(times: KernelTimes, factor: float) -> KernelTimes:
     )
 
 
+def novelty(similarity: ArrayLike) -> FloatArray:
+    """How unlike a network is to the nearest measured one, in [0, 1]: √(1 − similarity).
+
+    Similarity is exp(−d² ÷ 2ℓ²), so near a measured network this is its distance d in units of √2·ℓ.
+    """
+    return np.asarray(np.sqrt(np.maximum(1.0 - np.asarray(similarity, dtype=np.float64), 0.0)))
+
+
 def spread_at(coefficients: Coefficients, similarity: float | None) -> Spread:
     """Spread of a network at some similarity to the measured ones.
 
     Networks like those measured have the spread of held-out models, networks like none of them the spread of
-    held-out families; in between it is interpolated.
+    held-out families; in between it is interpolated over `novelty`.
     """
     near, far = coefficients.spread, coefficients.response.spreads.get("novel")
     if similarity is None or far is None:
         return near
-    share = 1.0 - similarity
+    unlike = novelty(similarity)
     return replace(
         near,
-        log_p10=min(near.log_p10, near.log_p10 + share * (far.log_p10 - near.log_p10)),
-        log_p90=max(near.log_p90, near.log_p90 + share * (far.log_p90 - near.log_p90)),
+        log_p10=float(bound_at(near.log_p10, far.log_p10, unlike, outward=-1)),
+        log_p90=float(bound_at(near.log_p90, far.log_p90, unlike, outward=1)),
     )
+
+
+def bound_at(near: float, far: float, unlike: FloatArray, *, outward: int) -> FloatArray:
+    """Bound of the interval at some novelty; it never narrows with distance. `outward` is −1 for p10, 1 for p90."""
+    return near + outward * max(outward * (far - near), 0.0) * unlike

@@ -72,7 +72,8 @@ def test_every_record_is_predicted_without_its_model_family_and_device(fit):
     held_out = fit.held_out
     assert set(held_out.scores()) == {"model", "family", "device"}
     for predicted in (held_out.by_model, held_out.by_family, held_out.by_device):
-        assert (predicted > 0).all()
+        assert (predicted.latency_s > 0).all()
+        assert ((predicted.novelty >= 0) & (predicted.novelty <= 1)).all()
 
 
 def test_the_interval_widens_with_less_evidence(fit):
@@ -84,7 +85,7 @@ def test_records_of_other_domains_are_ignored(fit, records, folder):
     strays = [replace(r, runtime="qnn", latency_s=9.0) for r in records]
     among = fitted([*strays, *records], folder)
     assert among.response.records == len(records)
-    np.testing.assert_array_equal(among.held_out.by_model, fit.held_out.by_model)
+    np.testing.assert_array_equal(among.held_out.by_model.latency_s, fit.held_out.by_model.latency_s)
 
 
 def test_records_of_one_model_are_refused(records, folder):
@@ -112,10 +113,10 @@ def test_recentring_changes_no_time_but_the_name_of_it(fit):
 
 def test_folds_keep_a_name_together_and_are_even():
     names = ["a"] * 5 + ["b"] * 4 + ["c"] * 3 + ["d"] * 3
-    folds = fold_by_weight(names)
+    folds = fold_by_weight(names, 3)
     assert all(len({f for n, f in zip(names, folds, strict=True) if n == name}) == 1 for name in "abcd")
     assert sorted(np.bincount(folds)) == [4, 5, 6]  # a alone; b alone; c and d
-    assert sorted(np.bincount(fold_by_hash([str(i) for i in range(9)]))) == [3, 3, 3]
+    assert sorted(np.bincount(fold_by_hash([str(i) for i in range(9)], 3))) == [3, 3, 3]
 
 
 def test_every_domain_is_one_that_estimates_ask_for():
