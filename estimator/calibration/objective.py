@@ -181,7 +181,6 @@ class Objective:
         self.hit = cache_hit(f)
         self.log_wave = np.log(f.wave_fill) * f.is_product
         self.class_one_hot = np.eye(_CLASS_COUNT, dtype=np.float32)[f.class_index]
-        self.log_count = np.log(f.count)
 
     def __call__(self, vector: FloatArray) -> tuple[float, FloatArray]:
         """Loss and its gradient at a parameter vector."""
@@ -264,7 +263,9 @@ class _ForwardPass:
         self._network = _NetworkPass(objective, p) if objective.priors.hidden else None
         if self._network is not None:
             log_body = log_body + objective.priors.limit * self._network.bounded
-        self._body = np.exp(log_body + objective.log_count)
+        body_s = np.exp(log_body)
+        self._above_floor = body_s > f.floor_s
+        self._body = np.maximum(body_s, f.floor_s) * f.count
         self._passes = f.weight_s * np.exp(p["weight_cost"][c] - offset[r, 1]) * f.count
         by_class = p["launch_by_class"][c] if "launch_by_class" in p else 0.0
         self._launch = f.launches * np.exp(p["launch"][0] + by_class + offset[r, 2]) * f.count
@@ -281,7 +282,8 @@ class _ForwardPass:
         g = objective.blocks.view(gradient)
         d_total = d_log / self._total
         d_row = d_total[r]
-        d_body, d_passes, d_launch = d_row * self._body, d_row * self._passes, d_row * self._launch
+        d_body = d_row * self._body * self._above_floor
+        d_passes, d_launch = d_row * self._passes, d_row * self._launch
         d_c, d_m = d_body * self._share_c, d_body * (1.0 - self._share_c)
 
         def by_class(values: FloatArray) -> FloatArray:

@@ -14,6 +14,7 @@ from estimator.ir.op import (
     Op,
     OpKind,
     PoolAttrs,
+    RnnAttrs,
 )
 from estimator.lowering.kernel import Gemm, KernelClass
 
@@ -117,6 +118,15 @@ def gemm_of(op: Op, graph: Graph) -> Gemm:
         if w is not None and w.shape:
             return Gemm(1, x.numel // max(1, x.shape[-1]), w.shape[0], x.shape[-1])
     return Gemm()
+
+
+def launches_of(op: Op, graph: Graph) -> int:
+    """Count the launches of one op: a recurrent layer launches anew for every time step, layer and direction."""
+    if not isinstance(op.attrs, RnnAttrs):
+        return 1
+    shape = graph.tensors[op.inputs[0]].shape
+    steps = shape[1] if op.attrs.batch_first and len(shape) == 3 else shape[0]
+    return max(1, steps) * op.attrs.layers * (2 if op.attrs.bidirectional else 1)
 
 
 def _conv_gemm(op: Op, attrs: ConvAttrs, graph: Graph) -> Gemm:

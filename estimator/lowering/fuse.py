@@ -26,6 +26,7 @@ from estimator.lowering.classify import (
     function_of,
     gemm_of,
     kernel_class,
+    launches_of,
     window_of,
 )
 from estimator.lowering.kernel import Gemm, Kernel, KernelClass, KernelGraph
@@ -325,6 +326,7 @@ class Lowering:
             taps=taps,
             stride=stride,
             channels=self._channels(main),
+            launches=launches_of(main, self.graph),
             strided=strided,
             fused_ops=len(ops) - 1,
             scope=main.scope,

@@ -104,6 +104,8 @@ class Kernel:
     """Reads a permuted tensor."""
     fused_ops: int = 0
     """Arithmetic ops folded into the main one."""
+    serial_steps: int = 0
+    """Memory accesses that every thread makes one after another, where a kernel has too few threads to hide them."""
     scope: str = ""
 
     @property
@@ -160,6 +162,7 @@ class KernelTable:
     launches: FloatArray
     strided: FloatArray
     fused_ops: FloatArray
+    serial_steps: FloatArray
     count: FloatArray
 
     def __len__(self) -> int:
@@ -202,5 +205,5 @@ def _row(kernel: Kernel) -> tuple[float, ...]:
         CLASS_INDEX[kernel.kernel_class], kernel.dtype.bits, kernel.macs, kernel.other_flops,
         kernel.bytes_read, kernel.bytes_written, kernel.weight_bytes,
         gemm.batch, gemm.m, gemm.n, gemm.k, kernel.taps, kernel.stride, kernel.channels,
-        kernel.launches, kernel.strided, kernel.fused_ops, 1,
+        kernel.launches, kernel.strided, kernel.fused_ops, kernel.serial_steps, 1,
     )  # fmt: skip

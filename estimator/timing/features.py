@@ -18,6 +18,9 @@ FLOOR_S: Final = 1e-12
 """Keeps logarithms finite for kernels that compute or move nothing."""
 TILE: Final = 128
 """Rows and columns of a matrix-product tile (cuBLAS and oneDNN use 64 to 256)."""
+MEMORY_LATENCY_S: Final = 200e-9
+"""Of one access to a GPU's global memory: 466 to 542 cycles on A100, RTX 4090 and H100. Source: Luo et al. (2024),
+'Benchmarking and Dissecting the Nvidia Hopper GPU Architecture via Microbenchmarking', table III (recalled)."""
 FEATURE_NAMES: Final = (
     "log2_k", "log2_n", "log2_m", "log2_batch", "log2_taps", "stride", "log2_channels",
     "log2_bytes", "log2_bytes_written", "log2_intensity_over_ridge", "log2_weight_bytes", "strided", "fused_ops",
@@ -33,7 +36,8 @@ class KernelFeatures:
     Attributes
     ----------
     floor_s : array [kernel]
-        FLOPs ÷ the product ceiling at the highest clock: no kernel's body is shorter.
+        No kernel's body is shorter: FLOPs ÷ the product ceiling at the highest clock, or the latency of memory
+        accesses that wait for each other.
     """
 
     class_index: IntArray
@@ -84,7 +88,9 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
     return KernelFeatures(
         class_index=table.class_index,
         times=times,
-        floor_s=(2 * table.macs + table.other_flops) / ceilings.fastest_flops_per_s,
+        floor_s=np.maximum(
+            (2 * table.macs + table.other_flops) / ceilings.fastest_flops_per_s, table.serial_steps * MEMORY_LATENCY_S
+        ),
         weight_s=table.weight_bytes / ceilings.bandwidth_bytes_per_s,
         k=k,
         n=np.where(is_depthwise(table) & ceilings.streams_weights, batch, n),

@@ -58,3 +58,35 @@ output n
     kernels = lower(graph, runtime_rules("torch-eager"), Target(UnitKind.GPU, Precision.FP32, "nchw")).kernels
     assert [k.kernel_class for k in kernels] == [KernelClass.NORM_REDUCE, KernelClass.TRANSPOSE]
     assert kernels[1].bytes_moved == 2 * (4 * 2 * 4 * 8)
+
+
+def resized(strides: str) -> Kernel:
+    graph = parse_graph(f"""\
+graph resize
+input x f32[32,8,7,7]{strides}
+y f32[32,8,14,14] = resize(x) mode=bilinear
+output y
+""")
+    (kernel,) = lower(graph, runtime_rules("torch-eager"), Target(UnitKind.GPU, Precision.FP32, "nchw")).kernels
+    return kernel
+
+
+def test_bilinear_planes_are_made_one_after_another_by_a_thread_per_pixel():
+    assert resized("").serial_steps == 32 * 8
+
+
+def test_bilinear_pixels_that_are_stored_channels_last_are_all_independent():
+    assert resized(" strides[392,1,56,8]").serial_steps == 0
+
+
+def test_a_recurrent_layer_launches_for_every_step_layer_and_direction():
+    graph = parse_graph("""\
+graph rnn
+input x f32[5,2,3]
+parameter w f32[16,3]
+parameter u f32[16,4]
+y f32[5,2,8] = rnn(x, w, u) cell=lstm hidden_size=4 layers=2 bidirectional=true has_bias=false
+output y
+""")
+    (kernel,) = lower(graph, runtime_rules("torch-eager"), Target(UnitKind.GPU, Precision.FP32, "nchw")).kernels
+    assert kernel.launches == 5 * 2 * 2

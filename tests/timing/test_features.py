@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -30,3 +31,8 @@ def test_an_extent_that_eight_does_not_divide_is_unaligned():
 
 def test_the_floor_is_flops_over_the_ceiling_at_the_highest_clock():
     assert features_of(product(1000, 8)).floor_s[0] == 2 * 1000 / 1250
+
+
+def test_accesses_that_wait_for_each_other_take_their_latency_one_by_one():
+    waiting = replace(product(0, 8), serial_steps=1_000_000)
+    assert features_of(waiting).floor_s[0] == pytest.approx(1_000_000 * 200e-9)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from estimator.catalogue.device import UnitKind
-from estimator.ir.op import Op, OpKind
+from estimator.ir.op import Op, OpKind, ResizeAttrs
 from estimator.lowering.fuse import Expansion, Lowering, RuntimeRules, channels_last
 from estimator.lowering.kernel import Gemm, Kernel, KernelClass
 from estimator.lowering.patterns import is_depthwise, is_norm_reduction
@@ -84,6 +84,18 @@ def _contiguous_copy(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Ker
     yield _moving(kernel, "contiguous", KernelClass.TRANSPOSE, x.size_bytes, x.size_bytes)
 
 
+def _interpolates_planes(op: Op, lowering: Lowering) -> bool:
+    """Match bilinear and bicubic resizing on a GPU of what is not stored channels-last."""
+    if not (_on_gpu(lowering) and isinstance(op.attrs, ResizeAttrs) and op.attrs.mode in ("bilinear", "bicubic")):
+        return False
+    return not _is_nhwc(op, lowering)
+
+
+def _one_thread_per_pixel(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
+    images, channels = lowering.graph.tensors[op.outputs[0]].shape[:2]
+    yield replace(kernel, serial_steps=images * channels)
+
+
 RULES = RuntimeRules(
     name="torch-eager",
     rules=(),
@@ -115,6 +127,15 @@ RULES = RuntimeRules(
             _contiguous_copy,
             why="layer_norm and group_norm call contiguous() on their input",
             source="aten/src/ATen/native/layer_norm.cpp: X = input.expect_contiguous()",
+        ),
+        Expansion(
+            "interpolation of planes",
+            _interpolates_planes,
+            _one_thread_per_pixel,
+            replaces=True,
+            why="a thread makes one output pixel of all images and channels in turn: 14 × 14 pixels are 196 threads",
+            source="aten/src/ATen/native/cuda/UpSampleBilinear2d.cu: upsample_bilinear2d_out_frame, "
+            "num_kernels = output_height * output_width",
         ),
     ),
 )
