@@ -24,7 +24,8 @@ from typing import Final
 import numpy as np
 
 from estimator.calibration.graph_columns import graph_from_columns, graph_to_columns
-from estimator.errors import EstimatorError
+from estimator.errors import EstimatorError, OutputError
+from estimator.files import write_whole
 from estimator.ir.graph import Graph
 from estimator.lowering.kernel import KernelTable
 
@@ -183,14 +184,9 @@ def _read(path: Path) -> bytes | None:
 
 def _write(path: Path, data: bytes) -> None:
     """Write an entry as a whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with suppress(OSError, OutputError):  # a full or read-only disk costs a trace next time, nothing else
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(_digest(data) + zlib.compress(data, 1))
-        partial.replace(path)
-    except OSError:  # a full or read-only disk costs a trace next time, nothing else
-        with suppress(OSError):
-            partial.unlink()
+        write_whole(path, _digest(data) + zlib.compress(data, 1))
 
 
 def _digest(data: bytes) -> bytes:

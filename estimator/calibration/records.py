@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import math
 import zlib
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from estimator.dtypes import Precision
 from estimator.errors import EstimatorError, RecordError
+from estimator.files import write_whole
 from estimator.ir.tensor import Shape
 from estimator.units import ms_from_s, s_from_ms
 
@@ -142,17 +144,22 @@ def shape_text(shape: Sequence[int]) -> str:
 
 
 def write_records(records: Iterable[Record], path: Path) -> None:
-    """Write records as CSV, atomically."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
-        for r in records:
-            writer.writerow(
-                (r.model, shape_text(r.input_shape), r.device, r.unit, r.runtime, r.precision.value, r.layout,
-                 f"{ms_from_s(r.latency_s):.6g}", r.source, r.conditions)
-            )  # fmt: skip
-    partial.replace(path)
+    """Write records as CSV, as a whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        The folder is missing or not writable.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for r in records:
+        writer.writerow(
+            (r.model, shape_text(r.input_shape), r.device, r.unit, r.runtime, r.precision.value, r.layout,
+             f"{ms_from_s(r.latency_s):.6g}", r.source, r.conditions)
+        )  # fmt: skip
+    write_whole(path, stream.getvalue())
 
 
 def records_digest(records: Iterable[Record]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +28,7 @@ from estimator.catalogue.calibration import (
 )
 from estimator.catalogue.location import devices_directory
 from estimator.errors import CatalogueError
+from estimator.files import write_whole
 
 SCHEMA_VERSION: Final = 1
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
@@ -127,7 +127,8 @@ def dump_calibration(calibration: Calibration, class_names: tuple[str, ...], pat
         },
     }
     text = "".join(f"# {line}\n" for line in comment.splitlines())
-    write_atomically(path, text + yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text + yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
 
 
 def dump_response(response: Response, path: Path) -> None:
@@ -153,7 +154,8 @@ def dump_response(response: Response, path: Path) -> None:
             "anchors": [[round(float(v), 4) for v in row] for row in r.anchors],
             "weights": [round(float(v), 5) for v in r.weights],
         }
-    write_atomically(path, json.dumps(document, ensure_ascii=False, separators=(",", ":")).replace(',"', ',\n"') + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(document, ensure_ascii=False, separators=(",", ":")).replace(',"', ',\n"') + "\n")
 
 
 def parse_response(text: str, path: Path) -> Response:
@@ -192,14 +194,6 @@ def parse_response(text: str, path: Path) -> Response:
         spreads={name: _spread(fields.child("spreads").child(name)) for name in fields.child("spreads").document},
         records=int(fields.number("records")),
     )
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write beside the target and rename, so that a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 class _Fields:

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from estimator.cli.options import LAYOUTS, ModelRequest, model_argument, model_options
-from estimator.cli.output import write_file, write_warnings
+from estimator.cli.output import write_warnings
+from estimator.files import write_whole
 
 
 @click.command()
@@ -34,6 +35,6 @@ def export_graph(
     from estimator.ir.document import graph_to_json
 
     graph = ModelRequest(model, input_shapes, batch, layout, seq_len).load()
-    write_file(output, json.dumps(graph_to_json(graph), separators=(",", ":"), allow_nan=False) + "\n")
+    write_whole(output, json.dumps(graph_to_json(graph), separators=(",", ":"), allow_nan=False) + "\n")
     write_warnings(graph.notes)
     click.echo(f"wrote {output}: {len(graph.ops)} operators, {len(graph.tensors)} tensors", err=True)

@@ -14,7 +14,8 @@ from estimator.cli.options import (
     model_options,
     target_options,
 )
-from estimator.cli.output import write_file, write_warnings
+from estimator.cli.output import write_warnings
+from estimator.files import write_whole
 
 
 @click.command()
@@ -61,6 +62,6 @@ def report(
         unit_kind=unit.kind,
         layout=made.layout,
     )
-    write_file(output, html_report(made, plan.timeline))
+    write_whole(output, html_report(made, plan.timeline))
     write_warnings(made.warnings)
     click.echo(f"wrote {output}", err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from estimator.cli.options import TargetRequest, device_option, target_options
-from estimator.cli.output import write_file
+from estimator.files import write_whole
 from estimator.units import format_seconds
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def table(
         return answers[-1]
 
     rows = latency_table(space, estimate_block, batch=batch)
-    write_file(output, table_yaml(rows, _header(answers[0])))
+    write_whole(output, table_yaml(rows, _header(answers[0])))
     total = f"wrote {output}: {len(rows.rows)} rows"
     click.echo(total + (f", fixed cost {format_seconds(rows.fixed_s)}" if rows.fixed_s else ""), err=True)
 

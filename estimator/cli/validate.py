@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from estimator.cli.options import OutputFormat, format_option
-from estimator.cli.output import colour_wanted, write_file, write_result
+from estimator.cli.output import colour_wanted, write_result
 from estimator.cli.progress import ProgressLine
+from estimator.files import write_whole
 
 
 @click.command()
@@ -60,5 +61,5 @@ def validate(
             records, source=source, calibrations=calibrations, worker_count=workers, progress=progress
         )
     if predictions is not None:
-        write_file(predictions, predictions_csv(report.predictions))
+        write_whole(predictions, predictions_csv(report.predictions))
     write_result(render(report, output_format, colour=colour_wanted()))
