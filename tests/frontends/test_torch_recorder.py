@@ -266,6 +266,39 @@ def test_channels_last_strides_decide_what_copies():
     assert graph.tensors[graph.inputs[0]].strides == (4 * 64, 1, 8 * 4, 4)
 
 
+def separable_block() -> nn.Module:
+    """A stem, a depthwise and a pointwise convolution, with what networks put between them."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+        nn.Conv2d(8, 8, 3, groups=8, padding=1), nn.GELU(), nn.Conv2d(8, 16, 1), nn.Upsample(scale_factor=2),
+    ).eval()  # fmt: skip
+
+
+class NormInside(nn.Module):
+    """ConvNeXt's way: a layer norm over permuted channels makes the next convolution channels-last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.second = nn.Conv2d(3, 8, 3), nn.LayerNorm(8), nn.Conv2d(8, 16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.norm(self.first(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)).relu()
+
+
+@pytest.mark.parametrize("make", [separable_block, NormInside])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_meta_tensors_are_laid_out_as_real_ones_are(make: Callable[[], nn.Module], channels_last: bool):
+    order = torch.channels_last if channels_last else torch.contiguous_format
+    module, image = make(), torch.randn(2, 3, 32, 32).contiguous(memory_format=order)
+    meta_graph = record_module(module, [image.to("meta")], name="m", channels_last=channels_last)
+    with torch.no_grad():
+        real_graph = record_module(module.to(memory_format=order), [image], name="m")
+    strides = [
+        [graph.tensors[name].strides for op in graph.ops for name in op.outputs] for graph in (meta_graph, real_graph)
+    ]
+    assert strides[0] == strides[1]
+
+
 def test_an_in_place_op_writes_a_new_name_that_later_readers_see():
     def forward(x: Tensor) -> Tensor:
         y = x * 2
