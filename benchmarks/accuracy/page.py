@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.accuracy.explanation import explain, worst
+from benchmarks.accuracy.few_records import read_rows
+from benchmarks.accuracy.few_records import table as few_records_table
 from benchmarks.accuracy.fit import HeldOutRow
 from benchmarks.accuracy.lines import Line
 from benchmarks.accuracy.scatter import draw
@@ -30,6 +32,12 @@ its family) nor the interval was made with any error of its family.
 
 These figures are optimistic: settings of the fits were chosen by held-out errors on the same records, and no record
 was kept back from that choice. Rows of fewer than about 30 records say little on their own.
+"""
+_FEW = """\
+`python -m benchmarks.accuracy.few_records`: a response fitted on one GPU's records alone estimates the other, from its
+datasheet and after some of its own records; all the others are scored. Means over twenty random draws, or five choices
+of the most telling among a third. Two GPUs of neighbouring generations are few: a GPU that differs more will be known
+less well. For compiled code two framework versions on one GPU stand for two devices.
 """
 
 
@@ -80,6 +88,9 @@ def write_page(path: Path, lines: Sequence[Line], rows: Sequence[HeldOutRow], re
         f"*As shipped* scores the installed coefficients on a fixed sample ({report.scored} records, most of which "
         "they were fitted on), so that a change to tracing or lowering shows without a refit.\n"
     )
+    few = read_rows()
+    if few:
+        parts += ["## A GPU without records, and with a few of its own\n", _FEW, few_records_table(few)]
     parts += ["## Predicted against measured\n", *_pictures(path, rows)]
     parts += ["## The worst twenty, and why\n", *_worst_of_all(rows)]
     if report.failures:

@@ -7,7 +7,7 @@ records move the classes too. Records that do not fit (a throttled run, a fallba
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,7 +16,7 @@ import numpy as np
 from estimator.calibration.graph_cache import GraphCache
 from estimator.calibration.objective import concatenate_features
 from estimator.calibration.observe import Usable, usable_records
-from estimator.calibration.predict import features_of, place_at
+from estimator.calibration.predict import Site, features_of, place_at
 from estimator.calibration.records import Record, records_digest
 from estimator.calibration.score import Score, score, spread_of, steadied
 from estimator.calibration.workload import DEFAULT_WORKERS, Progress
@@ -25,9 +25,9 @@ from estimator.catalogue.loader import load_device, name_key, resolve
 from estimator.errors import CalibrationError, EstimatorError
 from estimator.lowering.kernel import IntArray
 from estimator.timing.coefficients import Coefficients
-from estimator.timing.composition import compositions
+from estimator.timing.composition import COMPOSITION_SIZE, compositions
 from estimator.timing.features import KernelFeatures
-from estimator.timing.residual import residual_log_factors
+from estimator.timing.residual import kernel_matrix, residual_log_factors
 from estimator.timing.response import KernelTimes, combined_offset, kernel_times
 
 MIN_RECORDS: Final = 3
@@ -57,18 +57,43 @@ class OffsetPrior:
     class_time : float
         Of each kernel class's time.
     noise : float
-        Of a record around its prediction; Student-t with four degrees of freedom. What a family's response leaves
-        on a new device (7 to 8 % either way for an RTX 3090 known from an RTX 4090) counts as noise here: with less,
-        ten records pull the scalars after their own quirks.
+        Of a record around its prediction; Student-t with four degrees of freedom.
+
+    Notes
+    -----
+    Between an RTX 3090 and an RTX 4090 (each predicted by a fit of the other, all records, two layouts) the marginal
+    likelihood of a Gaussian with these deviations is highest at compute 0.05 to 0.13, memory 0.10 to 0.19, class_time
+    0.08 to 0.21, overhead 0.1 to 1 and noise 0.01 to 0.05. One pair of devices says little about `common`, which is
+    kept wide.
     """
 
     common: float = 0.4
-    compute: float = 0.10
-    memory: float = 0.10
+    compute: float = 0.08
+    memory: float = 0.12
     overhead: float = 0.5
     fixed: float = 0.5
-    class_time: float = 0.03
-    noise: float = 0.08
+    class_time: float = 0.10
+    noise: float = 0.03
+
+
+NOISE_SHARE: Final = 0.6
+LEAST_NOISE: Final = 0.03
+MOST_NOISE: Final = 0.08
+
+LIKE_NETWORKS_DEVIATION: Final = 0.085
+LIKE_NETWORKS_LENGTH: Final = 0.3
+"""Of what an offset cannot say, by networks alike in composition (the same likelihood as in `OffsetPrior`). Too local
+for ten records to correct the others by; it does tell which ten to measure."""
+
+
+def default_prior(spread: Spread) -> OffsetPrior:
+    """Prior of a device whose family's held-out errors are these: what the family does not explain is noise.
+
+    Records of a domain that is known to 5 % say more about a device than those of one known to 15 %: the noise is
+    0.6 of the median error (a normal's quartile is 0.67 of its deviation, and part of the error is the device's own
+    departure, which the offset takes), within 3 and 8 %.
+    """
+    return OffsetPrior(noise=min(MOST_NOISE, max(LEAST_NOISE, NOISE_SHARE * spread.median_ape)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +142,7 @@ def calibrate_device(
     if len(usable) < MIN_RECORDS:
         raise _too_few(len(own), usable, f"{known.id}/{unit.name} with {runtime}")
     kept = _thinned(usable)
-    fit = _OffsetFit(kept, prior or OffsetPrior())
+    fit = OffsetFit(kept, _family_coefficients, prior)
     everything = np.arange(len(kept))
     offset = fit.offset(everything)
     predicted = _held_out(fit, len(kept))
@@ -200,24 +225,43 @@ class _Shared:
         return self.coefficients.response
 
 
-class _OffsetFit:
-    """Maximum a posteriori of one offset over records of one device."""
+def _family_coefficients(site: Site) -> Coefficients:
+    return place_at(site).coefficients
 
-    def __init__(self, usable: Usable, prior: OffsetPrior) -> None:
-        self.prior = prior
+
+class OffsetFit:
+    """Maximum a posteriori of one offset over records of one device.
+
+    Parameters
+    ----------
+    coefficients_of : callable
+        What a site is estimated with before any of the device's own records.
+    prior : OffsetPrior or None
+        None: as the family's held-out errors suggest.
+
+    Attributes
+    ----------
+    log_measured, log_before : array [record]
+        Log seconds as measured, and as estimated without any offset.
+    """
+
+    def __init__(
+        self, usable: Usable, coefficients_of: Callable[[Site], Coefficients], prior: OffsetPrior | None = None
+    ) -> None:
         self.log_measured = np.log([record.latency_s for record in usable.records])
         by_site: dict[int, list[int]] = {}
         for index, site in enumerate(usable.sites):
             by_site.setdefault(id(site), []).append(index)
-        self.shared = [_shared(usable, indices) for indices in by_site.values()]
+        self.shared = [_shared(usable, indices, coefficients_of) for indices in by_site.values()]
         self.class_count = len(self.shared[0].response.class_names)
-        self._log_time, self._jacobian = self._linearised(np.zeros(_SCALARS + self.class_count))
-        self._precision = np.linalg.inv(_prior_covariance(prior, self.class_count))
+        self.prior = prior or default_prior(self.shared[0].coefficients.spread)
+        self.log_before, self._jacobian = self._linearised(np.zeros(_SCALARS + self.class_count))
+        self._precision = np.linalg.inv(_prior_covariance(self.prior, self.class_count))
 
     def offset(self, chosen: IntArray) -> ContextOffset:
         """Fit to some of the records: reweighted Gauss-Newton steps, shortened until they improve the posterior."""
         theta = np.zeros(_SCALARS + self.class_count)
-        log_time, jacobian = self._log_time, self._jacobian
+        log_time, jacobian = self.log_before, self._jacobian
         for _ in range(_MAX_STEPS):
             residual = (self.log_measured - log_time)[chosen]
             weight = 5.0 / (4.0 + (residual / self.prior.noise) ** 2) / self.prior.noise**2
@@ -250,6 +294,20 @@ class _OffsetFit:
     def predict(self, offset: ContextOffset, chosen: IntArray) -> FloatArray:
         """Seconds of the chosen records."""
         return np.exp(self._evaluate(offset.vector(), chosen)[0][chosen])
+
+    def departure_covariance(self) -> FloatArray:
+        """Prior covariance of the records' log departures from their family [record, record].
+
+        What the offset makes networks depart by together, and what networks of like composition share beyond it.
+        """
+        composition = np.zeros((len(self.log_measured), COMPOSITION_SIZE))
+        for one in self.shared:
+            times = kernel_times(one.response, one.features, one.coefficients.offset)
+            composition[one.records] = compositions(one.features, times, one.owner, len(one.records))
+        like = LIKE_NETWORKS_DEVIATION**2 * kernel_matrix(composition, composition, LIKE_NETWORKS_LENGTH)
+        prior = _prior_covariance(self.prior, self.class_count)
+        covariance: FloatArray = self._jacobian @ prior @ self._jacobian.T + like
+        return covariance
 
     def _linearised(self, theta: FloatArray, chosen: IntArray | None = None) -> tuple[FloatArray, FloatArray]:
         """Log time [record] and its slopes [record, parameter] at an offset.
@@ -317,10 +375,10 @@ def _log_factors(shared: _Shared, times: KernelTimes) -> FloatArray:
     return log_factor
 
 
-def _shared(usable: Usable, indices: Sequence[int]) -> _Shared:
+def _shared(usable: Usable, indices: Sequence[int], coefficients_of: Callable[[Site], Coefficients]) -> _Shared:
     parts = [features_of(usable.lowered[i], usable.sites[i]) for i in indices]
     return _Shared(
-        place_at(usable.sites[indices[0]]).coefficients,
+        coefficients_of(usable.sites[indices[0]]),
         np.array(indices),
         np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
         concatenate_features(parts),
@@ -334,7 +392,7 @@ def _prior_covariance(prior: OffsetPrior, class_count: int) -> FloatArray:
     return covariance
 
 
-def _held_out(fit: _OffsetFit, count: int) -> FloatArray:
+def _held_out(fit: OffsetFit, count: int) -> FloatArray:
     """Seconds of every record, predicted by a fit without it: leave one out, or five folds."""
     folds = count if count <= LEAVE_ONE_OUT_UP_TO else FOLDS
     fold_of = np.random.default_rng(0).permutation(count) % folds

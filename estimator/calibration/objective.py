@@ -13,15 +13,15 @@ from typing import Final
 
 import numpy as np
 
-from estimator.catalogue.calibration import ContextOffset, FloatArray, Network, Response
+from estimator.catalogue.calibration import STEEP_CACHE_EXPONENT, ContextOffset, FloatArray, Network, Response
 from estimator.lowering.kernel import CLASS_INDEX, IntArray
-from estimator.timing.features import FEATURE_NAMES, FLOOR_S, KernelFeatures
+from estimator.timing.features import FLOOR_S, NETWORK_FEATURES, KernelFeatures
 from estimator.timing.response import SMOOTH_MAX, cache_hit
 from estimator.timing.roofline import RooflineTimes
 
 CLASS_NAMES: Final = tuple(c.value for c in CLASS_INDEX)
 _CLASS_COUNT = len(CLASS_NAMES)
-_FEATURE_COUNT = len(FEATURE_NAMES)
+_FEATURE_COUNT = len(NETWORK_FEATURES)
 _OFFSET_WIDTH = 4 + _CLASS_COUNT
 
 
@@ -69,6 +69,8 @@ class Priors:
     compute_efficiency_prior: float = 0.6
     memory_efficiency_prior: float = 0.8
     half_extent_prior: float = 16.0
+    cache_exponent: float = STEEP_CACHE_EXPONENT
+    """Not fitted; see `timing.response.cache_hit`."""
     contexts: tuple[tuple[str, tuple[float, float, float, float, float]], ...] = ()
     """By kind of context, deviations of (compute, memory, overhead, fixed, every class) of its offsets, instead of
     `context_rate` and `context_class`."""
@@ -172,13 +174,14 @@ class Objective:
         self.prior_share = prior_share
         self.blocks = Blocks(observations.contexts, priors)
         f = observations.features
-        mean_and_scale = standard or (f.matrix.mean(axis=0), f.matrix.std(axis=0) + 1e-6)
+        matrix = f.columns(NETWORK_FEATURES)
+        mean_and_scale = standard or (matrix.mean(axis=0), matrix.std(axis=0) + 1e-6)
         self.feature_mean: FloatArray = mean_and_scale[0]
         self.feature_scale: FloatArray = mean_and_scale[1]
-        self.standard = ((f.matrix - self.feature_mean) / self.feature_scale).astype(np.float32)
+        self.standard = ((matrix - self.feature_mean) / self.feature_scale).astype(np.float32)
         self.log_compute = np.log(f.times.compute_s + FLOOR_S)
         self.log_memory = np.log(f.times.memory_s + FLOOR_S)
-        self.hit = cache_hit(f)
+        self.hit = cache_hit(f, priors.cache_exponent)
         self.log_wave = np.log(f.wave_fill) * f.is_product
         self.class_one_hot = np.eye(_CLASS_COUNT, dtype=np.float32)[f.class_index]
 
@@ -214,7 +217,7 @@ class Objective:
         return Response(
             name=name,
             class_names=CLASS_NAMES,
-            feature_names=FEATURE_NAMES,
+            feature_names=NETWORK_FEATURES,
             log_compute_efficiency=p["compute_efficiency"].copy(),
             log_memory_efficiency=p["memory_efficiency"].copy(),
             log_k_half=p["k_half"].copy(),
@@ -227,6 +230,7 @@ class Objective:
             unaligned_cost=unaligned,
             wave_exponent=wave,
             network=network,
+            cache_exponent=self.priors.cache_exponent,
             contexts={
                 context: ContextOffset.from_vector(p["context"][i])
                 for i, context in enumerate(self.observations.contexts)

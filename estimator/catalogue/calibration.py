@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+
+STEEP_CACHE_EXPONENT: Final = 5.77078
+"""4 ÷ ln 2, of responses that state none: residency is all or nothing, e^(−4·log₂(bytes ÷ cache))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,8 @@ class Response:
         Added to the log of the launch overhead of each class.
     cache_gain, unaligned_cost, wave_exponent : float
         Bandwidth gain of cache-resident kernels; log cost per unaligned extent; softness of wave quantisation.
+    cache_exponent : float
+        How sharply residency falls once a kernel's bytes exceed the cache; see `timing.response.cache_hit`.
     spreads : mapping
         By provenance (family, datasheet), and `novel`: networks like none that was measured.
     """
@@ -142,6 +148,7 @@ class Response:
     contexts: Mapping[str, ContextOffset] = field(default_factory=dict)
     spreads: Mapping[str, Spread] = field(default_factory=dict)
     records: int = 0
+    cache_exponent: float = STEEP_CACHE_EXPONENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import numpy as np
 import yaml
 
 from estimator.catalogue.calibration import (
+    STEEP_CACHE_EXPONENT,
     Calibration,
     ContextOffset,
     FloatArray,
@@ -141,6 +142,7 @@ def dump_response(response: Response, path: Path) -> None:
         "feature_names": list(response.feature_names),
         **{name: _digits(getattr(response, name)) for name in _CLASS_ARRAYS},
         **{name: _digits(getattr(response, name)) for name in _SCALARS},
+        "cache_exponent": _digits(response.cache_exponent),
         "spreads": {kind: _spread_document(spread) for kind, spread in response.spreads.items()},
         "contexts": {name: _digits(offset.vector()) for name, offset in response.contexts.items()},
     }
@@ -186,6 +188,7 @@ def parse_response(text: str, path: Path) -> Response:
         unaligned_cost=fields.number("unaligned_cost"),
         wave_exponent=fields.number("wave_exponent"),
         network=_network(network, classes, features) if network else None,
+        cache_exponent=fields.number("cache_exponent") if fields.has("cache_exponent") else STEEP_CACHE_EXPONENT,
         residual=_residual(fields.child("residual")) if "residual" in fields.document else None,
         contexts={
             name: ContextOffset.from_vector(fields.child("contexts").array(name, (4 + classes,)))

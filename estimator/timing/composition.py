@@ -13,7 +13,7 @@ import numpy as np
 
 from estimator.catalogue.calibration import FloatArray
 from estimator.lowering.kernel import CLASS_INDEX, IntArray
-from estimator.timing.features import KernelFeatures
+from estimator.timing.features import FEATURE_NAMES, KernelFeatures
 from estimator.timing.response import KernelTimes
 
 _CLASS_COUNT = len(CLASS_INDEX)
@@ -22,6 +22,9 @@ SHARE_WEIGHT: Final = 2.0
 EXTENT_SCALE: Final = 8.0
 LATENCY_WEIGHT: Final = 0.15
 COUNT_WEIGHT: Final = 0.3
+REFERENCE_CACHE_LOG2: Final = 26.0
+"""log₂ of 64 MiB, the same on every device: the composition tells networks apart, the response devices."""
+_LOG2_BYTES: Final = FEATURE_NAMES.index("log2_bytes")
 COMPOSITION_SIZE: Final = _CLASS_COUNT + 8
 
 
@@ -55,7 +58,7 @@ def compositions(features: KernelFeatures, times: KernelTimes, record_index: Int
         time_weighted(np.log2(features.k) / EXTENT_SCALE * features.is_product),
         time_weighted(np.log2(features.n) / EXTENT_SCALE * features.is_product),
         time_weighted((features.unaligned > 0).astype(np.float64)),
-        time_weighted(features.cache_ratio_log2 / EXTENT_SCALE),
+        time_weighted((REFERENCE_CACHE_LOG2 - features.matrix[:, _LOG2_BYTES]) / EXTENT_SCALE),
         time_weighted(times.overhead_s / np.maximum(times.kernel_s, 1e-15)),
         LATENCY_WEIGHT * np.log(total),
         COUNT_WEIGHT * np.log(np.maximum(launches, 1.0)),

@@ -1,4 +1,4 @@
-"""What the response model sees of a kernel: device-relative geometry, so that it carries over between devices.
+"""What the response model sees of a kernel: its own geometry, and where that stands on the device.
 
 Every feature is a ratio or a logarithm: how full the last tile is, how many waves of tiles the cores run,
 how the working set compares with the cache, where the kernel stands on the roofline. None is a name.
@@ -28,6 +28,14 @@ FEATURE_NAMES: Final = (
     "n_fill_64", "n_fill_128", "k_fill_32", "m_fill_128", "wave_fill", "log2_waves",
 )  # fmt: skip
 
+DEVICE_RELATIVE: Final = frozenset({"log2_cache_over_bytes", "wave_fill", "log2_waves"})
+"""Features that stand for cache size or core count as soon as a kernel is given."""
+NETWORK_FEATURES: Final = tuple(name for name in FEATURE_NAMES if name not in DEVICE_RELATIVE)
+"""What a network is fitted on: the kernel's geometry. Cache and waves are left to the physical terms, since
+records of one or two devices cannot tell log(cache ÷ bytes) from −log(bytes): a network fitted on both carries over to
+a third device at random (docs/adr/0007-time-model.md)."""
+_COLUMN: Final = {name: index for index, name in enumerate(FEATURE_NAMES)}
+
 
 @dataclass(frozen=True, slots=True)
 class KernelFeatures:
@@ -56,6 +64,10 @@ class KernelFeatures:
 
     def __len__(self) -> int:
         return len(self.class_index)
+
+    def columns(self, names: tuple[str, ...]) -> FloatArray:
+        """Columns of `matrix` by name [kernel, name]."""
+        return self.matrix if names == FEATURE_NAMES else self.matrix[:, [_COLUMN[name] for name in names]]
 
 
 def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:

@@ -8,7 +8,7 @@ For a kernel of class c in context x (device + runtime + precision offsets add u
     t             = t_body + weight passes + launches · launch overhead
 
 with s_k = k/(k + k_half), s_n alike, u the cost of unaligned extents, w the filled share of the last wave and
-hit = σ(4·log₂(cache ÷ bytes)). The latency of an inference adds its fixed cost.
+hit = 1 ÷ (1 + (bytes ÷ cache)^q). The latency of an inference adds its fixed cost.
 Source: docs/model/time.md; the smooth maximum's exponent 3 and every term's gain: docs/adr/0007-time-model.md.
 """
 
@@ -24,7 +24,6 @@ from estimator.timing.features import FLOOR_S, KernelFeatures
 
 SMOOTH_MAX: Final = 3.0
 """Exponent of the smooth maximum of compute and memory time."""
-HIT_STEEPNESS: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +50,9 @@ def combined_offset(offsets: tuple[ContextOffset, ...], class_count: int) -> Con
     return ContextOffset.from_vector(total)
 
 
-def network_log_factor(network: Network, features: KernelFeatures) -> FloatArray:
+def network_log_factor(network: Network, feature_names: tuple[str, ...], features: KernelFeatures) -> FloatArray:
     """Bounded log time factor of every kernel."""
-    standard = (features.matrix - network.feature_mean) / network.feature_scale
+    standard = (features.columns(feature_names) - network.feature_mean) / network.feature_scale
     hidden = np.tanh(standard @ network.hidden + network.hidden_by_class[features.class_index])
     second = np.tanh(hidden @ network.second + network.second_bias)
     return network.limit * np.tanh(second @ network.output + network.output_bias)
@@ -70,9 +69,13 @@ def saturation_log(response: Response, features: KernelFeatures) -> FloatArray:
     return features.is_product * log_saturation - response.unaligned_cost * features.unaligned
 
 
-def cache_hit(features: KernelFeatures) -> FloatArray:
-    """Share of a kernel's traffic that the last cache level serves, by size alone."""
-    hit: FloatArray = 1.0 / (1.0 + np.exp2(-HIT_STEEPNESS / np.log(2.0) * features.cache_ratio_log2))
+def cache_hit(features: KernelFeatures, exponent: float) -> FloatArray:
+    """Share of a kernel's traffic that the last cache level serves, by size alone: 1 ÷ (1 + (bytes ÷ cache)^q).
+
+    With q = 1 it is cache ÷ (cache + bytes), what random replacement leaves of a stream that is written by one
+    kernel and read by the next; a larger q approaches least-recently-used, which leaves all or nothing.
+    """
+    hit: FloatArray = 1.0 / (1.0 + np.exp2(-exponent * features.cache_ratio_log2))
     return hit
 
 
@@ -89,11 +92,11 @@ def kernel_times(response: Response, features: KernelFeatures, offset: ContextOf
         np.log(features.times.memory_s + FLOOR_S)
         - response.log_memory_efficiency[c]
         - offset.memory
-        - np.log1p(response.cache_gain * cache_hit(features))
+        - np.log1p(response.cache_gain * cache_hit(features, response.cache_exponent))
     )
     log_body = np.logaddexp(SMOOTH_MAX * log_compute, SMOOTH_MAX * log_memory) / SMOOTH_MAX + offset.classes[c]
     if response.network is not None:
-        log_body = log_body + network_log_factor(response.network, features)
+        log_body = log_body + network_log_factor(response.network, response.feature_names, features)
     weight_passes = features.weight_s * np.exp(response.log_weight_cost[c] - offset.memory)
     return KernelTimes(
         compute_s=np.exp(log_compute),

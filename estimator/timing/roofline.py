@@ -35,10 +35,50 @@ _IS_PRODUCT = np.zeros(len(CLASS_INDEX), dtype=bool)
 _IS_PRODUCT[[CLASS_INDEX[c] for c in PRODUCT_CLASSES]] = True
 _DEPTHWISE = CLASS_INDEX[KernelClass.CONV_DEPTHWISE]
 
-HELD_BOOST_W_PER_SM: Final = 3.4
-"""Board power per SM at which a GPU holds its rated boost: 450 W ÷ 128 (RTX 4090), 575 W ÷ 170 (RTX 5090)."""
 DVFS_EXPONENT: Final = 1 / 3
 """Dynamic power is C·V²·f and V is about linear in f, so f ∝ P^(1/3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldClock:
+    """A card that holds its clock: what its silicon needs for that.
+
+    Attributes
+    ----------
+    core_w : float
+        Board power per SM.
+    clock_hz : float
+    core_flops_per_cycle : float
+        Dense fp16 products with fp32 accumulation, per SM.
+    """
+
+    core_w: float
+    clock_hz: float
+    core_flops_per_cycle: float
+
+
+_RTX_4090: Final = HeldClock(450 / 128, 2.520e9, 512)
+HELD_CLOCKS: Final = {
+    "ada": _RTX_4090,
+    "blackwell": _RTX_4090,
+    "ampere": HeldClock(350 / 82, 1.695e9, 512),
+    "ampere-ga100": HeldClock(400 / 108, 1.410e9, 2048),
+    "turing": HeldClock(250 / 68, 1.545e9, 512),
+    "volta": HeldClock(300 / 80, 1.530e9, 1024),
+    "hopper": HeldClock(700 / 132, 1.980e9, 4096),
+}
+"""By architecture, the card whose power limit hardly bites: RTX 4090 (TSMC 4N, and so for Blackwell, made in the same
+process), RTX 3090 (Samsung 8 nm), A100 SXM, RTX 2080 Ti, V100 SXM2, H100 SXM. The figures are the catalogue's; that
+each holds its clock is an assumption, which the fitted efficiencies absorb for the two that have records."""
+HELD_BOOST_W_PER_SM: Final = 3.4
+"""Board power per SM at which a GPU of any other architecture is assumed to hold its own rated boost."""
+TENSOR_POWER_SHARE: Final = 0.25
+"""Share of a network's board power that grows with the tensor rate per SM and cycle.
+
+Under pure products it is 0.75: 254 TFLOP/s at 575 W on 170 SMs (RTX 5090, fp32 accumulation at half rate) and
+457 TFLOP/s at 600 W on 188 SMs (RTX PRO 6000, at full rate; both github.com/xzwgit/gpu-flops-bench) are
+P ÷ SM ÷ f³ in the ratio 1 to 1.75. A third of that, since networks keep tensor units busy about a third of the time
+(assumed)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +150,7 @@ def ceilings_of(unit: Unit, precision: Precision) -> Ceilings:
     return Ceilings(
         product_flops_per_s=product,
         rated_flops_per_s=rated,
-        fastest_flops_per_s=rated * _highest_clock_ratio(unit),
+        fastest_flops_per_s=rated * max(_highest_clock_ratio(unit), held),
         vector_flops_per_s=vector.flops_per_s * product / rated
         if vector
         else rated * held / VECTOR_FRACTION_OF_PRODUCT,
@@ -137,16 +177,27 @@ def _rate(unit: Unit, dtype: str) -> float | None:
 
 
 def held_clock_fraction(unit: Unit) -> float:
-    """Sustained ÷ boost clock under load, in (0, 1].
+    """Sustained ÷ boost clock under load.
 
-    Published sustained clocks are taken as they are; for a GPU without one, its power per SM decides
-    (a 300 W Max-Q board feeds 188 SMs with what a desktop board gives half as many).
+    Published sustained clocks are taken as they are. For a GPU without one, its power per SM decides, against a card
+    of like silicon that holds its clock: a 300 W Max-Q board feeds 188 SMs with what a desktop board gives half as
+    many. Only a stated maximum clock lets a card rated below its silicon's clock exceed 1.
     """
-    if unit.sustained_clock_hz and unit.boost_clock_hz:
-        return min(1.0, unit.sustained_clock_hz / unit.boost_clock_hz)
-    if unit.kind is UnitKind.GPU and unit.power_w and unit.core_count and unit.ceiling("fp16", engine="tensor"):
-        return float(min(1.0, (unit.power_w / unit.core_count / HELD_BOOST_W_PER_SM) ** DVFS_EXPONENT))
-    return 1.0
+    boost = unit.boost_clock_hz
+    if unit.sustained_clock_hz and boost:
+        return min(1.0, unit.sustained_clock_hz / boost)
+    tensor = unit.ceiling("fp16", engine="tensor", accumulate="fp32")
+    if unit.kind is not UnitKind.GPU or not unit.power_w or not unit.core_count or tensor is None:
+        return 1.0
+    core_w = unit.power_w / unit.core_count
+    known = HELD_CLOCKS.get(unit.architecture)
+    if known is None or not boost:
+        return float(min(1.0, (core_w / HELD_BOOST_W_PER_SM) ** DVFS_EXPONENT))
+    tensor_rate = tensor.flops_per_s / unit.core_count / boost / known.core_flops_per_cycle
+    demand = known.core_w * (1 + TENSOR_POWER_SHARE * (tensor_rate - 1))
+    held = known.clock_hz * (core_w / demand) ** DVFS_EXPONENT
+    highest = max(boost, min(known.clock_hz, unit.max_clock_hz or boost))
+    return float(min(held, highest) / boost)
 
 
 def _highest_clock_ratio(unit: Unit) -> float:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from estimator.timing.features import FEATURE_NAMES
+from estimator.timing.features import FEATURE_NAMES, NETWORK_FEATURES
 from tests.timing.coefficients import CEILINGS, features_of, product
 
 
@@ -36,3 +36,9 @@ def test_the_floor_is_flops_over_the_ceiling_at_the_highest_clock():
 def test_accesses_that_wait_for_each_other_take_their_latency_one_by_one():
     waiting = replace(product(0, 8), serial_steps=1_000_000)
     assert features_of(waiting).floor_s[0] == pytest.approx(1_000_000 * 200e-9)
+
+
+def test_a_network_sees_neither_cache_nor_cores():
+    assert set(FEATURE_NAMES) - set(NETWORK_FEATURES) == {"log2_cache_over_bytes", "wave_fill", "log2_waves"}
+    features = features_of(product(1000, 8, k=64))
+    assert features.columns(("log2_bytes", "log2_k")).tolist() == [[math.log2(8), math.log2(64)]]

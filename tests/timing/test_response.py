@@ -5,8 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from estimator.timing.response import combined_offset, kernel_times
-from tests.timing.coefficients import CLASSES, FIXED_S, LAUNCH_S, features_of, ideal_response, no_offset, product
+from estimator.timing.response import cache_hit, combined_offset, kernel_times
+from tests.timing.coefficients import (
+    CEILINGS,
+    CLASSES,
+    FIXED_S,
+    LAUNCH_S,
+    features_of,
+    ideal_response,
+    no_offset,
+    product,
+)
 
 
 def test_with_all_efficiencies_one_the_body_is_the_smooth_maximum_of_the_two_rooflines():
@@ -39,3 +48,16 @@ def test_contexts_add_up_and_none_is_zero():
     part = replace(no_offset(), compute=0.1, memory=0.2)
     assert combined_offset((part, part), CLASSES).compute == pytest.approx(0.2)
     assert not combined_offset((), CLASSES).vector().any()
+
+
+def test_a_stream_of_three_times_the_cache_finds_a_quarter_of_itself_there():
+    thrice = features_of(product(1500, 3 * int(CEILINGS.cache_bytes)))
+    assert cache_hit(thrice, 1.0)[0] == pytest.approx(1 / (1 + 3))
+    assert cache_hit(thrice, 2.0)[0] == pytest.approx(1 / (1 + 9))
+
+
+def test_a_full_gain_on_that_quarter_shortens_the_memory_time():
+    thrice = features_of(product(0, 3 * int(CEILINGS.cache_bytes)))
+    cached = replace(ideal_response(), cache_gain=2.0, cache_exponent=1.0)
+    plain = kernel_times(ideal_response(), thrice, no_offset()).memory_s[0]
+    assert kernel_times(cached, thrice, no_offset()).memory_s[0] == pytest.approx(plain / (1 + 2.0 / 4))

@@ -8,7 +8,15 @@ from estimator.catalogue.device import CoreCluster
 from estimator.catalogue.loader import load_device
 from estimator.dtypes import DType, Precision
 from estimator.lowering.kernel import Kernel, KernelClass, KernelTable
-from estimator.timing.roofline import DVFS_EXPONENT, HELD_BOOST_W_PER_SM, Ceilings, ceilings_of, held_clock_fraction
+from estimator.timing.roofline import (
+    DVFS_EXPONENT,
+    HELD_BOOST_W_PER_SM,
+    HELD_CLOCKS,
+    TENSOR_POWER_SHARE,
+    Ceilings,
+    ceilings_of,
+    held_clock_fraction,
+)
 from estimator.timing.roofline import roofline_times as times_of
 
 CEILINGS = Ceilings(
@@ -40,9 +48,33 @@ def test_the_roofline_is_the_longer_of_the_two():
 
 def test_a_board_with_an_eighth_of_the_power_per_core_holds_half_the_clock():
     _, unit = load_device("rtx4090")
-    starved = replace(unit, sustained_clock_hz=None, core_count=100, power_w=100 * HELD_BOOST_W_PER_SM / 8)
+    unit = replace(unit, sustained_clock_hz=None, core_count=100)
+    starved = replace(unit, architecture="unheard-of", power_w=100 * HELD_BOOST_W_PER_SM / 8)
     assert held_clock_fraction(starved) == pytest.approx(8**-DVFS_EXPONENT)
     assert pytest.approx(0.5) == 8**-DVFS_EXPONENT
+
+
+def test_a_known_architecture_is_compared_with_its_own_card_that_holds_its_clock():
+    _, unit = load_device("rtx4090")
+    assert held_clock_fraction(unit) == pytest.approx(1.0, rel=1e-3)
+    assert unit.power_w is not None
+    assert held_clock_fraction(replace(unit, power_w=unit.power_w / 8)) == pytest.approx(0.5, rel=1e-3)
+
+
+def test_tensor_units_of_twice_the_rate_take_their_share_of_the_power():
+    _, unit = load_device("rtx4090")
+    doubled = replace(unit, ceilings=tuple(replace(c, flops_per_s=2 * c.flops_per_s) for c in unit.ceilings))
+    assert held_clock_fraction(doubled) == pytest.approx((1 + TENSOR_POWER_SHARE) ** -DVFS_EXPONENT, rel=1e-3)
+
+
+def test_a_card_exceeds_its_rated_clock_only_as_far_as_a_maximum_is_stated():
+    _, unit = load_device("rtx4090")
+    held = HELD_CLOCKS["ada"].clock_hz
+    tensor = tuple(replace(c, flops_per_s=c.flops_per_s / 1.2) for c in unit.ceilings)
+    slow = replace(unit, boost_clock_hz=held / 1.2, ceilings=tensor)
+    assert held_clock_fraction(replace(slow, max_clock_hz=None)) == 1.0
+    assert held_clock_fraction(replace(slow, max_clock_hz=held / 1.1)) == pytest.approx(1.2 / 1.1)
+    assert held_clock_fraction(replace(slow, max_clock_hz=2 * held)) == pytest.approx(1.2, rel=1e-3)
 
 
 def test_a_published_sustained_clock_is_taken_as_it_is():
