@@ -43,6 +43,8 @@ class KernelFeatures:
 
     Attributes
     ----------
+    core_rate : array [kernel]
+        Of the unit, the same for all; see `Ceilings.core_rate`.
     floor_s : array [kernel]
         No kernel's body is shorter: FLOPs ÷ the product ceiling at the highest clock, or the latency of memory
         accesses that wait for each other.
@@ -55,6 +57,7 @@ class KernelFeatures:
     k: FloatArray
     n: FloatArray
     is_product: np.ndarray
+    core_rate: FloatArray
     unaligned: FloatArray
     wave_fill: FloatArray
     cache_ratio_log2: FloatArray
@@ -107,6 +110,7 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
         k=k,
         n=np.where(is_depthwise(table) & ceilings.streams_weights, batch, n),
         is_product=product,
+        core_rate=np.full(len(product), ceilings.core_rate),
         unaligned=(n_odd + channels_odd) * product,
         wave_fill=np.clip(wave_fill, 0.05, 1.0),
         cache_ratio_log2=cache_ratio_log2,

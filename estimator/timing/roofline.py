@@ -46,7 +46,7 @@ class HeldClock:
     Attributes
     ----------
     core_w : float
-        Board power per SM.
+        Board power per SM, without the memory's.
     clock_hz : float
     core_flops_per_cycle : float
         Dense fp16 products with fp32 accumulation, per SM.
@@ -57,15 +57,26 @@ class HeldClock:
     core_flops_per_cycle: float
 
 
-_RTX_4090: Final = HeldClock(450 / 128, 2.520e9, 512)
+MEMORY_W_PER_BYTE_PER_S: Final = 8 * 6e-12
+"""6 pJ a bit moved, GDDR or HBM with its interface, at full bandwidth (assumed; published figures are 4 to 7.5)."""
+
+
+def _holding(board_w: float, bytes_per_s: float, cores: int, clock_hz: float, core_flops_per_cycle: float) -> HeldClock:
+    return HeldClock((board_w - MEMORY_W_PER_BYTE_PER_S * bytes_per_s) / cores, clock_hz, core_flops_per_cycle)
+
+
+GEFORCE_FLOPS_PER_CYCLE: Final = 512
+"""Dense fp16 products with fp32 accumulation per SM and cycle of GeForce cards since Turing, half of what their silicon
+does on RTX PRO cards; what every GPU with records here has."""
+_RTX_4090: Final = _holding(450, 1008e9, 128, 2.520e9, GEFORCE_FLOPS_PER_CYCLE)
 HELD_CLOCKS: Final = {
     "ada": _RTX_4090,
     "blackwell": _RTX_4090,
-    "ampere": HeldClock(350 / 82, 1.695e9, 512),
-    "ampere-ga100": HeldClock(400 / 108, 1.410e9, 2048),
-    "turing": HeldClock(250 / 68, 1.545e9, 512),
-    "volta": HeldClock(300 / 80, 1.530e9, 1024),
-    "hopper": HeldClock(700 / 132, 1.980e9, 4096),
+    "ampere": _holding(350, 936.2e9, 82, 1.695e9, GEFORCE_FLOPS_PER_CYCLE),
+    "ampere-ga100": _holding(400, 1555e9, 108, 1.410e9, 2048),
+    "turing": _holding(250, 616e9, 68, 1.545e9, GEFORCE_FLOPS_PER_CYCLE),
+    "volta": _holding(300, 900e9, 80, 1.530e9, 1024),
+    "hopper": _holding(700, 3350e9, 132, 1.980e9, 4096),
 }
 """By architecture, the card whose power limit hardly bites: RTX 4090 (TSMC 4N, and so for Blackwell, made in the same
 process), RTX 3090 (Samsung 8 nm), A100 SXM, RTX 2080 Ti, V100 SXM2, H100 SXM. The figures are the catalogue's; that
@@ -97,6 +108,9 @@ class Ceilings:
         SMs or cores that a kernel's tiles are spread over.
     cache_bytes : float
         Last on-chip level.
+    core_rate : float
+        Product FLOPs per core and cycle, in those of the GPUs that saturation was fitted on; at least 1. What a tile
+        needs to fill and drain its pipeline is cycles, in which a faster core could have done that much more.
     channel_lanes : int
         Channels per memory word of activations: a product's output channels are padded to a multiple.
     streams_weights : bool
@@ -113,6 +127,7 @@ class Ceilings:
     cache_bytes: float
     channel_lanes: int = 1
     streams_weights: bool = False
+    core_rate: float = 1.0
 
 
 _DTYPES_OF: dict[Precision, tuple[str, ...]] = {
@@ -159,6 +174,7 @@ def ceilings_of(unit: Unit, precision: Precision) -> Ceilings:
         cache_bytes=_last_cache_bytes(unit),
         channel_lanes=NPU_CHANNEL_LANES if unit.kind is UnitKind.NPU else 1,
         streams_weights=unit.kind is UnitKind.NPU,
+        core_rate=_core_rate(unit, rated),
     )
 
 
@@ -189,15 +205,21 @@ def held_clock_fraction(unit: Unit) -> float:
     tensor = unit.ceiling("fp16", engine="tensor", accumulate="fp32")
     if unit.kind is not UnitKind.GPU or not unit.power_w or not unit.core_count or tensor is None:
         return 1.0
-    core_w = unit.power_w / unit.core_count
     known = HELD_CLOCKS.get(unit.architecture)
     if known is None or not boost:
-        return float(min(1.0, (core_w / HELD_BOOST_W_PER_SM) ** DVFS_EXPONENT))
+        return float(min(1.0, (unit.power_w / unit.core_count / HELD_BOOST_W_PER_SM) ** DVFS_EXPONENT))
+    core_w = (unit.power_w - MEMORY_W_PER_BYTE_PER_S * unit.dram_bandwidth_bytes_per_s) / unit.core_count
     tensor_rate = tensor.flops_per_s / unit.core_count / boost / known.core_flops_per_cycle
     demand = known.core_w * (1 + TENSOR_POWER_SHARE * (tensor_rate - 1))
     held = known.clock_hz * (core_w / demand) ** DVFS_EXPONENT
     highest = max(boost, min(known.clock_hz, unit.max_clock_hz or boost))
     return float(min(held, highest) / boost)
+
+
+def _core_rate(unit: Unit, rated_flops_per_s: float) -> float:
+    if unit.kind is not UnitKind.GPU or not unit.core_count or not unit.boost_clock_hz:
+        return 1.0
+    return max(1.0, rated_flops_per_s / unit.core_count / unit.boost_clock_hz / GEFORCE_FLOPS_PER_CYCLE)
 
 
 def _highest_clock_ratio(unit: Unit) -> float:

@@ -36,6 +36,14 @@ def test_a_half_extent_halves_the_rate_of_a_product_of_that_length():
     )
 
 
+def test_a_core_of_twice_the_rate_needs_twice_the_length_for_half_of_it():
+    halved = replace(ideal_response(), log_k_half=ideal_response().log_k_half * 0 + math.log(128))
+    features = features_of(product(1500, 0, k=128))
+    faster = replace(features, core_rate=2 * features.core_rate)
+    slow, fast = (kernel_times(halved, f, no_offset()).compute_s[0] for f in (features, faster))
+    assert fast / slow == pytest.approx((128 + 2 * 128) / (128 + 128))
+
+
 def test_an_offset_scales_rates_and_overheads_by_its_exponential():
     offset = replace(no_offset(), compute=math.log(2), overhead=math.log(3), fixed=math.log(5))
     times = kernel_times(ideal_response(), features_of(product(1500, 0)), offset)

@@ -12,6 +12,7 @@ from estimator.timing.roofline import (
     DVFS_EXPONENT,
     HELD_BOOST_W_PER_SM,
     HELD_CLOCKS,
+    MEMORY_W_PER_BYTE_PER_S,
     TENSOR_POWER_SHARE,
     Ceilings,
     ceilings_of,
@@ -57,8 +58,13 @@ def test_a_board_with_an_eighth_of_the_power_per_core_holds_half_the_clock():
 def test_a_known_architecture_is_compared_with_its_own_card_that_holds_its_clock():
     _, unit = load_device("rtx4090")
     assert held_clock_fraction(unit) == pytest.approx(1.0, rel=1e-3)
-    assert unit.power_w is not None
-    assert held_clock_fraction(replace(unit, power_w=unit.power_w / 8)) == pytest.approx(0.5, rel=1e-3)
+    memory_w = MEMORY_W_PER_BYTE_PER_S * 1008e9
+    starved = replace(unit, power_w=memory_w + (450 - memory_w) / 8)
+    assert held_clock_fraction(starved) == pytest.approx(0.5, rel=1e-3)
+
+
+def test_six_picojoules_a_bit_are_48_watts_at_a_terabyte_per_second():
+    assert pytest.approx(48.0) == 1e12 * MEMORY_W_PER_BYTE_PER_S
 
 
 def test_tensor_units_of_twice_the_rate_take_their_share_of_the_power():
@@ -75,6 +81,14 @@ def test_a_card_exceeds_its_rated_clock_only_as_far_as_a_maximum_is_stated():
     assert held_clock_fraction(replace(slow, max_clock_hz=None)) == 1.0
     assert held_clock_fraction(replace(slow, max_clock_hz=held / 1.1)) == pytest.approx(1.2 / 1.1)
     assert held_clock_fraction(replace(slow, max_clock_hz=2 * held)) == pytest.approx(1.2, rel=1e-3)
+
+
+def test_a_core_that_does_four_times_as_much_per_cycle_has_that_core_rate():
+    _, unit = load_device("rtx4090")
+    assert ceilings_of(unit, Precision.FP16).core_rate == pytest.approx(1.0, rel=1e-3)
+    faster = replace(unit, ceilings=tuple(replace(c, flops_per_s=4 * c.flops_per_s) for c in unit.ceilings))
+    assert ceilings_of(faster, Precision.FP16).core_rate == pytest.approx(4.0, rel=1e-3)
+    assert ceilings_of(load_device("i9-10940x")[1], Precision.FP32).core_rate == 1.0
 
 
 def test_a_published_sustained_clock_is_taken_as_it_is():
