@@ -100,7 +100,10 @@ def _from_few(name: str, known: str, estimated: str, target: Usable, response: R
         figures = []
         for draw in draws:
             others = np.setdiff1d(everything, draw)
-            s = score(fit.predict(fit.offset(draw) if len(draw) else offset, others), measured[others])
+            own = (
+                OffsetFit(_part(target, draw), of_site, fit.prior).offset(np.arange(len(draw))) if len(draw) else offset
+            )
+            s = score(fit.predict(own, others), measured[others])
             figures.append((s.median_ape, s.p90_ape, s.within_10, s.bias))
         means = [round(float(value), 4) for value in np.mean(np.array(figures, dtype=np.float64), axis=0)]
         count = len(draws[0])

@@ -17,3 +17,5 @@ STARTER_MODELS: Final = (
     "torchvision:vit_b_16",
 )
 """Ten, of the zoo that is always installed."""
+GPU_BATCH: Final = 64
+"""Of each on a GPU: at batch 1 it is the host's launches that are timed, which say nothing of the GPU's rates."""

@@ -77,14 +77,16 @@ def _measured_here(path: Path | None, device: str, runtime: str) -> tuple[Record
     """Measure a spread of small models; keep the records where asked."""
     from estimator.calibration.measure import MeasureOptions, measure
     from estimator.calibration.records import write_records
-    from estimator.calibration.starter_models import STARTER_MODELS
+    from estimator.calibration.starter_models import GPU_BATCH, STARTER_MODELS
+    from estimator.catalogue.device import UnitKind
     from estimator.catalogue.loader import load_device
     from estimator.units import ms_from_s
 
     known, unit = load_device(device)
     records = []
+    batch = GPU_BATCH if unit.kind is UnitKind.GPU else 1
     for model in STARTER_MODELS:
-        record = measure(model, known.id, unit.name, MeasureOptions(runtime), batch=1)
+        record = measure(model, known.id, unit.name, MeasureOptions(runtime), batch=batch)
         records.append(record)
         click.echo(f"{model}: {ms_from_s(record.latency_s):.4g} ms", err=True)
     if path is not None:

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from estimator.calibration.device_fit import OffsetPrior, calibrate_device
+from estimator.calibration.device_fit import OffsetPrior, calibrate_device, default_prior
 from estimator.calibration.graph_cache import GraphCache
 from estimator.calibration.predict import find_places, predict
 from estimator.calibration.records import Record, read_records, write_records
 from estimator.calibration.validate import validate_records
 from estimator.calibration.workload import lower_workloads, workload_of
-from estimator.catalogue.calibration import ContextOffset
+from estimator.catalogue.calibration import ContextOffset, Spread
 from estimator.catalogue.calibration_file import dump_calibration, load_calibration, load_response
 from estimator.errors import CalibrationError
 from estimator.units import s_from_ms
@@ -134,3 +134,8 @@ def test_the_command_prints_held_out_errors_and_writes_a_usable_file(untimed, ca
     assert "heldout_median_ape" in capsys.readouterr().out
     assert run(["validate", str(records), "--calibration", str(own)]) == 0
     assert "10 records · 10 scored · 0 failed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("median", "noise"), [(0.10, 0.06), (0.02, 0.03), (0.25, 0.08)])
+def test_what_a_family_leaves_is_noise_within_bounds(median, noise):
+    assert default_prior(Spread(-0.1, 0.1, median, 40)).noise == pytest.approx(noise)  # 0.6 of the median

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import yaml
 
-from estimator.catalogue.calibration import Calibration, ContextOffset, Network, Residual, Response, Spread
+from estimator.catalogue.calibration import (
+    STEEP_CACHE_EXPONENT,
+    Calibration,
+    ContextOffset,
+    Network,
+    Residual,
+    Response,
+    Spread,
+)
 from estimator.catalogue.calibration_file import (
     MAX_FILE_BYTES,
     dump_calibration,
@@ -62,6 +70,13 @@ def test_a_response_comes_back_as_it_was_written(tmp_path):
     assert_same(back, small_response())
     assert_same(back.contexts["precision:fp16"], small_response().contexts["precision:fp16"])
     assert list(tmp_path.iterdir()) == [path]  # nothing half-written is left
+
+
+def test_a_response_that_states_no_cache_exponent_has_the_steep_one(tmp_path):
+    document = written(tmp_path)
+    assert document.pop("cache_exponent") == STEEP_CACHE_EXPONENT
+    assert parse_response(json.dumps(document), tmp_path).cache_exponent == STEEP_CACHE_EXPONENT
+    assert parse_response(json.dumps(document | {"cache_exponent": 1.0}), tmp_path).cache_exponent == 1.0
 
 
 @pytest.mark.parametrize(
