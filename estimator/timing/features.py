@@ -28,10 +28,10 @@ FEATURE_NAMES: Final = (
     "n_fill_64", "n_fill_128", "k_fill_32", "m_fill_128", "wave_fill", "log2_waves",
 )  # fmt: skip
 
-DEVICE_RELATIVE: Final = frozenset({"log2_cache_over_bytes", "wave_fill", "log2_waves"})
-"""Features that stand for cache size or core count as soon as a kernel is given."""
+DEVICE_RELATIVE: Final = frozenset({"log2_intensity_over_ridge", "log2_cache_over_bytes", "wave_fill", "log2_waves"})
+"""Features that stand for rates, cache size or core count as soon as a kernel is given."""
 NETWORK_FEATURES: Final = tuple(name for name in FEATURE_NAMES if name not in DEVICE_RELATIVE)
-"""What a network is fitted on: the kernel's geometry. Cache and waves are left to the physical terms, since
+"""What a network is fitted on: the kernel's geometry. Ridge, cache and waves are left to the physical terms, since
 records of one or two devices cannot tell log(cache ÷ bytes) from −log(bytes): a network fitted on both carries over to
 a third device at random (docs/adr/0007-time-model.md)."""
 _COLUMN: Final = {name: index for index, name in enumerate(FEATURE_NAMES)}

@@ -35,8 +35,13 @@ _IS_PRODUCT = np.zeros(len(CLASS_INDEX), dtype=bool)
 _IS_PRODUCT[[CLASS_INDEX[c] for c in PRODUCT_CLASSES]] = True
 _DEPTHWISE = CLASS_INDEX[KernelClass.CONV_DEPTHWISE]
 
-DVFS_EXPONENT: Final = 1 / 3
-"""Dynamic power is C·V²·f and V is about linear in f, so f ∝ P^(1/3)."""
+DVFS_EXPONENT: Final = 1 / 2
+"""Dynamic power is C·V²·f: P^(1/3) while V follows f, P where V is at its floor and for what leaks. Half lies between.
+
+Pure products, which draw most, come out near 1: a T4 (70 W) attains 0.38 of its fp32 peak in products of over 4 GFLOP
+where a V100 attains 0.81 (medians of 4,074 pairs in NeuSight's kernels, github.com/sitar-lab/NeuSight), and an RTX 5090
+held to 400 W 167 of the 254 TFLOP/s that it does at 575 W (`devices/rtx5090.yaml`). Networks draw less; no record of a
+network on a power-limited GPU decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ class Ceilings:
     rated_flops_per_s : float
         The advertised dense peak of the same dtype: what naive FLOPs ÷ peak uses.
     fastest_flops_per_s : float
-        That peak at the highest clock the part may reach: nothing runs faster.
+        That peak at the highest clock the part may reach, as far as its power lets it: nothing runs faster.
     core_count : int
         SMs or cores that a kernel's tiles are spread over.
     cache_bytes : float
@@ -165,7 +170,7 @@ def ceilings_of(unit: Unit, precision: Precision) -> Ceilings:
     return Ceilings(
         product_flops_per_s=product,
         rated_flops_per_s=rated,
-        fastest_flops_per_s=rated * max(_highest_clock_ratio(unit), held),
+        fastest_flops_per_s=rated * _fastest_clock_ratio(unit, held),
         vector_flops_per_s=vector.flops_per_s * product / rated
         if vector
         else rated * held / VECTOR_FRACTION_OF_PRODUCT,
@@ -220,6 +225,12 @@ def _core_rate(unit: Unit, rated_flops_per_s: float) -> float:
     if unit.kind is not UnitKind.GPU or not unit.core_count or not unit.boost_clock_hz:
         return 1.0
     return max(1.0, rated_flops_per_s / unit.core_count / unit.boost_clock_hz / GEFORCE_FLOPS_PER_CYCLE)
+
+
+def _fastest_clock_ratio(unit: Unit, held: float) -> float:
+    """Highest ÷ boost clock; on a GPU that its power keeps below its boost, that share of it."""
+    highest = _highest_clock_ratio(unit)
+    return max(held, highest * min(1.0, held)) if unit.kind is UnitKind.GPU else highest
 
 
 def _highest_clock_ratio(unit: Unit) -> float:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from estimator.timing.features import FEATURE_NAMES, NETWORK_FEATURES
+from estimator.timing.features import DEVICE_RELATIVE, FEATURE_NAMES, NETWORK_FEATURES
 from tests.timing.coefficients import CEILINGS, features_of, product
 
 
@@ -38,7 +38,8 @@ def test_accesses_that_wait_for_each_other_take_their_latency_one_by_one():
     assert features_of(waiting).floor_s[0] == pytest.approx(1_000_000 * 200e-9)
 
 
-def test_a_network_sees_neither_cache_nor_cores():
-    assert set(FEATURE_NAMES) - set(NETWORK_FEATURES) == {"log2_cache_over_bytes", "wave_fill", "log2_waves"}
+def test_a_network_sees_neither_ridge_nor_cache_nor_cores():
+    assert set(FEATURE_NAMES) - set(NETWORK_FEATURES) == DEVICE_RELATIVE
+    assert set(DEVICE_RELATIVE) == {"log2_intensity_over_ridge", "log2_cache_over_bytes", "wave_fill", "log2_waves"}
     features = features_of(product(1000, 8, k=64))
     assert features.columns(("log2_bytes", "log2_k")).tolist() == [[math.log2(8), math.log2(64)]]
