@@ -37,6 +37,7 @@ _DEPTHWISE = CLASS_INDEX[KernelClass.CONV_DEPTHWISE]
 
 HELD_BOOST_W_PER_SM: Final = 3.4
 """Board power per SM at which a GPU holds its rated boost: 450 W ÷ 128 (RTX 4090), 575 W ÷ 170 (RTX 5090)."""
+WIDE_VECTOR_BITS: Final = 512
 DVFS_EXPONENT: Final = 1 / 3
 """Dynamic power is C·V²·f and V is about linear in f, so f ∝ P^(1/3)."""
 
@@ -144,10 +145,15 @@ def held_clock_fraction(unit: Unit) -> float:
     """Sustained ÷ boost clock under load, in (0, 1].
 
     Published sustained clocks are taken as they are; for a GPU without one, its power per SM decides
-    (a 300 W Max-Q board feeds 188 SMs with what a desktop board gives half as many).
+    (a 300 W Max-Q board feeds 188 SMs with what a desktop board gives half as many). A CPU with 512-bit vectors
+    falls back to about its base clock while all cores use them; boost is the clock of one core.
+    Source: Intel, Xeon Scalable specification update, "AVX-512 turbo frequencies" (recalled, not checked).
     """
     if unit.sustained_clock_hz and unit.boost_clock_hz:
         return min(1.0, unit.sustained_clock_hz / unit.boost_clock_hz)
+    wide = unit.kind is UnitKind.CPU and (unit.vector_bits or 0) >= WIDE_VECTOR_BITS
+    if wide and unit.base_clock_hz and unit.boost_clock_hz:
+        return min(1.0, unit.base_clock_hz / unit.boost_clock_hz)
     if unit.kind is UnitKind.GPU and unit.power_w and unit.core_count and unit.ceiling("fp16", engine="tensor"):
         return float(min(1.0, (unit.power_w / unit.core_count / HELD_BOOST_W_PER_SM) ** DVFS_EXPONENT))
     return 1.0

@@ -115,6 +115,7 @@ def refine(kernel: Kernel, ops: Sequence[Op], lowering: Lowering) -> Kernel:
     return replace(
         kernel,
         kernel_class=KernelClass.CAST_WEIGHT if standardises else kernel.kernel_class,
+        bytes_read=kernel.bytes_read * (2 if standardises else 1),
         special_flops=sum(_special_flops(op, graph) for op in ops),
         elements=max(elements for elements, _ in extents),
         outer_extent=min(limits, default=0),
