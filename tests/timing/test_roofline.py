@@ -8,7 +8,15 @@ from estimator.catalogue.device import CoreCluster
 from estimator.catalogue.loader import load_device
 from estimator.dtypes import DType, Precision
 from estimator.lowering.kernel import Kernel, KernelClass, KernelTable
-from estimator.timing.roofline import DVFS_EXPONENT, HELD_BOOST_W_PER_SM, Ceilings, ceilings_of, held_clock_fraction
+from estimator.timing.roofline import (
+    CORE_BANDWIDTH_BYTES_PER_S,
+    DVFS_EXPONENT,
+    HELD_BOOST_W_PER_SM,
+    MIN_CHUNK,
+    Ceilings,
+    ceilings_of,
+    held_clock_fraction,
+)
 from estimator.timing.roofline import roofline_times as times_of
 
 CEILINGS = Ceilings(
@@ -68,3 +76,42 @@ def test_only_a_stated_maximum_clock_lifts_the_fastest_rate_above_the_rated_one(
     assert plain.fastest_flops_per_s == plain.rated_flops_per_s
     faster = replace(unit, boost_clock_hz=2.0e9, max_clock_hz=2.5e9)
     assert ceilings_of(faster, Precision.FP16).fastest_flops_per_s == pytest.approx(plain.rated_flops_per_s * 1.25)
+
+
+FOUR_CORES = replace(CEILINGS, core_count=4, bandwidth_bytes_per_s=2 * CORE_BANDWIDTH_BYTES_PER_S)
+
+
+def loop(elements: int, outer_extent: int = 0) -> KernelTable:
+    kernel = Kernel("k", KernelClass.POINTWISE, ("k",), DType.F32, 0, 100, 56, 0)
+    return KernelTable.from_kernels([replace(kernel, elements=elements, outer_extent=outer_extent)])
+
+
+def test_a_loop_of_less_than_a_chunk_per_thread_runs_on_one_core():
+    short, long = (times_of(loop(n), FOUR_CORES) for n in (4 * MIN_CHUNK - 1, 4 * MIN_CHUNK))
+    assert short.compute_s[0] == 4 * long.compute_s[0] == 4 * 100 / 100
+    assert short.memory_s[0] == 2 * long.memory_s[0]
+
+
+def test_that_core_is_a_fast_one():
+    hybrid = replace(FOUR_CORES, fast_core_ratio=2.0)
+    assert times_of(loop(100), hybrid).compute_s[0] == 4 / 2 * 100 / 100
+
+
+def test_five_outer_iterations_on_four_cores_take_as_long_as_eight():
+    assert times_of(loop(1_000_000, 5), FOUR_CORES).compute_s[0] == pytest.approx(8 / 5 * 100 / 100)
+
+
+def test_two_outer_iterations_keep_two_of_four_cores_busy():
+    assert times_of(loop(1_000_000, 2), FOUR_CORES).compute_s[0] == 2 * 100 / 100
+
+
+def test_special_functions_run_at_the_vector_rate():
+    special = replace(Kernel("k", KernelClass.POINTWISE, ("k",), DType.F32, 0, 10, 4, 4), special_flops=40)
+    assert times_of(KernelTable.from_kernels([special]), CEILINGS).compute_s[0] == 50 / 100
+
+
+def test_wide_vectors_hold_the_base_clock():
+    _, unit = load_device("i9-10940x")
+    assert (unit.vector_bits, unit.sustained_clock_hz) == (512, None)
+    assert held_clock_fraction(unit) == pytest.approx(3.3 / 4.6)
+    assert held_clock_fraction(replace(unit, vector_bits=256)) == 1.0
