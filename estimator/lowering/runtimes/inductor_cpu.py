@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Final
 
 from estimator.catalogue.device import UnitKind
+from estimator.costs.normalisation import has_stored_statistics
 from estimator.ir.graph import Graph
 from estimator.ir.op import NormAttrs, Op, OpKind, ReduceAttrs, SoftmaxAttrs
 from estimator.lowering.classify import function_of
@@ -42,17 +43,19 @@ def on_cpu(lowering: Lowering) -> bool:
     return lowering.target.unit_kind is UnitKind.CPU
 
 
-def computes_statistics(op: Op) -> bool:
+def computes_statistics(op: Op, graph: Graph) -> bool:
     """Whether a batch norm reduces its input rather than applying stored statistics (weight standardisation)."""
     if not isinstance(op.attrs, NormAttrs) or op.attrs.function != "batch":
         return False
-    return len(op.inputs) < (4 if op.attrs.affine else 3)
+    return not has_stored_statistics(op, graph.inputs_of(op))
 
 
 def _special_flops(op: Op, graph: Graph) -> int:
     elements = graph.tensors[op.outputs[0]].numel if op.outputs else 0
     if isinstance(op.attrs, NormAttrs):
-        per_element = BATCH_NORM_SPECIAL_FLOPS if op.attrs.function == "batch" and not computes_statistics(op) else 0
+        per_element = (
+            BATCH_NORM_SPECIAL_FLOPS if op.attrs.function == "batch" and not computes_statistics(op, graph) else 0
+        )
     elif op.kind is OpKind.SOFTMAX:
         per_element = SPECIAL_FLOPS["exp"] + SPECIAL_FLOPS["div"]
     else:
@@ -85,7 +88,7 @@ def _norm_rows(op: Op, attrs: NormAttrs, graph: Graph) -> int:
     x = graph.tensors[op.inputs[0]]
     match attrs.function:
         case "batch":
-            return (x.shape[1] if len(x.shape) > 1 else 1) if computes_statistics(op) else 0
+            return (x.shape[1] if len(x.shape) > 1 else 1) if computes_statistics(op, graph) else 0
         case "layer" | "rms" | "l2":
             return max(1, x.numel // max(1, math.prod(x.shape[-attrs.normalized_rank :])))
         case "group":
@@ -111,7 +114,7 @@ def refine(kernel: Kernel, ops: Sequence[Op], lowering: Lowering) -> Kernel:
         return kernel
     extents = [_loop_extents(op, graph) for op in ops]
     limits = [outer for _, outer in extents if outer]
-    standardises = any(computes_statistics(op) for op in ops)
+    standardises = any(computes_statistics(op, graph) for op in ops)
     return replace(
         kernel,
         kernel_class=KernelClass.CAST_WEIGHT if standardises else kernel.kernel_class,

@@ -33,7 +33,7 @@ def _loop(op: Op, lowering: Lowering) -> bool:
 
 def _standardises(op: Op, lowering: Lowering) -> bool:
     """Match batch norms that reduce."""
-    return on_cpu(lowering) and computes_statistics(op)
+    return on_cpu(lowering) and computes_statistics(op, lowering.graph)
 
 
 def _in_order_loop(op: Op, lowering: Lowering) -> bool:
