@@ -23,7 +23,7 @@ from estimator.lowering.patterns import PRODUCT_KINDS
 ALIASED_STRIDE_BYTES: Final = 4096
 """Rows of a filter this far apart (or a multiple) fall into one set of a first-level cache of 64 sets of 64 bytes."""
 ALIASED_WEIGHT_PASSES: Final = 4.0
-"""Packing such rows evicts lines before all of them is used; how often is chosen on held-out families (1, 2, 4, 8)."""
+"""Packing such rows evicts lines before all of them is used; the number is chosen on held-out families."""
 FLOATS_PER_LINE: Final = 16
 """Of a cache line of 64 bytes, which is what one step of a loop over channels reads."""
 SPECIAL_FLOPS: Final = {
@@ -145,7 +145,8 @@ def _runs_plain(op: Op, lowering: Lowering) -> bool:
         return False
     x, weight = lowering.graph.tensors[op.inputs[0]], lowering.graph.tensors[op.inputs[1]]
     ambiguous = weight.shape[1] == 1 or math.prod(weight.shape[2:]) == 1
-    is_view = lowering.root(op.inputs[0]) != op.inputs[0]
+    stored = lowering.graph.tensors[lowering.root(op.inputs[0])]
+    is_view = (stored.shape, stored.strides) != (x.shape, x.strides)
     return ambiguous and is_view and x.shape[0] == 1 and channels_last(x.strides, x.shape)
 
 
