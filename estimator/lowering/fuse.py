@@ -9,7 +9,7 @@ What crosses a group's boundary is its traffic; what stays inside costs nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -96,6 +96,8 @@ class RuntimeRules:
         Metadata-only ops that this runtime runs all the same: its tensors have no strides.
     folds_constants : bool
         Ops that depend on weights and literals alone run when the graph is compiled.
+    refine : function
+        What the runtime's generated code adds to a kernel of these ops.
     """
 
     name: str
@@ -105,6 +107,7 @@ class RuntimeRules:
     free: OpPredicate = lambda op, lowering: False
     materialises: OpPredicate = lambda op, lowering: False
     folds_constants: bool = False
+    refine: Callable[[Kernel, Sequence[Op], Lowering], Kernel] = lambda kernel, ops, lowering: kernel
 
 
 class Lowering:
@@ -312,7 +315,7 @@ class Lowering:
         main_class = kernel_class(main, self.graph)
         if len(ops) > 1 and main_class in _POINTWISE_LIKE:
             main_class = _merged_class({kernel_class(op, self.graph) for op in ops})
-        return Kernel(
+        kernel = Kernel(
             name=main.name,
             kernel_class=main_class,
             ops=tuple(op.name for op in ops),
@@ -331,6 +334,7 @@ class Lowering:
             fused_ops=len(ops) - 1,
             scope=main.scope,
         )
+        return self.rules.refine(kernel, ops, self)
 
     def _compute_dtype(self, op: Op) -> DType:
         for name in (*op.inputs, *op.outputs):

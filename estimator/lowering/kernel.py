@@ -106,6 +106,14 @@ class Kernel:
     """Arithmetic ops folded into the main one."""
     serial_steps: int = 0
     """Memory accesses that every thread makes one after another, where a kernel has too few threads to hide them."""
+    special_flops: int = 0
+    """Vector slots that exp, erf, division and their like take beyond `other_flops`, where a runtime says so."""
+    weight_passes: float = 1.0
+    """How often a library packs or copies the product's filter, beside what is usual for its class."""
+    elements: int = 0
+    """Of a generated loop nest, which the runtime's rules spread over cores; 0: a library's kernel."""
+    outer_extent: int = 0
+    """Independent iterations of that nest; 0: every element is."""
     scope: str = ""
 
     @property
@@ -163,6 +171,10 @@ class KernelTable:
     strided: FloatArray
     fused_ops: FloatArray
     serial_steps: FloatArray
+    special_flops: FloatArray
+    weight_passes: FloatArray
+    elements: FloatArray
+    outer_extent: FloatArray
     count: FloatArray
 
     def __len__(self) -> int:
@@ -205,5 +217,6 @@ def _row(kernel: Kernel) -> tuple[float, ...]:
         CLASS_INDEX[kernel.kernel_class], kernel.dtype.bits, kernel.macs, kernel.other_flops,
         kernel.bytes_read, kernel.bytes_written, kernel.weight_bytes,
         gemm.batch, gemm.m, gemm.n, gemm.k, kernel.taps, kernel.stride, kernel.channels,
-        kernel.launches, kernel.strided, kernel.fused_ops, kernel.serial_steps, 1,
+        kernel.launches, kernel.strided, kernel.fused_ops, kernel.serial_steps,
+        kernel.special_flops, kernel.weight_passes, kernel.elements, kernel.outer_extent, 1,
     )  # fmt: skip

@@ -106,7 +106,7 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
         floor_s=np.maximum(
             (2 * table.macs + table.other_flops) / ceilings.fastest_flops_per_s, table.serial_steps * MEMORY_LATENCY_S
         ),
-        weight_s=table.weight_bytes / ceilings.bandwidth_bytes_per_s,
+        weight_s=table.weight_bytes * table.weight_passes / ceilings.bandwidth_bytes_per_s,
         k=k,
         n=np.where(is_depthwise(table) & ceilings.streams_weights, batch, n),
         is_product=product,

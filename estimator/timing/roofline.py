@@ -88,6 +88,7 @@ process), RTX 3090 (Samsung 8 nm), A100 SXM, RTX 2080 Ti, V100 SXM2, H100 SXM. T
 each holds its clock is an assumption, which the fitted efficiencies absorb for the two that have records."""
 HELD_BOOST_W_PER_SM: Final = 3.4
 """Board power per SM at which a GPU of any other architecture is assumed to hold its own rated boost."""
+WIDE_VECTOR_BITS: Final = 512
 TENSOR_POWER_SHARE: Final = 0.25
 """Share of a network's board power that grows with the tensor rate per SM and cycle.
 
@@ -121,6 +122,8 @@ class Ceilings:
     streams_weights : bool
         Weights come from DRAM once per inference beside the kernels that use them: they are no part of a kernel's
         memory time, which is activations alone (local memory), but of its weight passes.
+    fast_core_ratio : float
+        Rate of the fastest core ÷ the rate per core that `vector_flops_per_s` counts; above 1 on hybrid CPUs.
     """
 
     product_flops_per_s: float
@@ -133,6 +136,7 @@ class Ceilings:
     channel_lanes: int = 1
     streams_weights: bool = False
     core_rate: float = 1.0
+    fast_core_ratio: float = 1.0
 
 
 _DTYPES_OF: dict[Precision, tuple[str, ...]] = {
@@ -180,6 +184,7 @@ def ceilings_of(unit: Unit, precision: Precision) -> Ceilings:
         channel_lanes=NPU_CHANNEL_LANES if unit.kind is UnitKind.NPU else 1,
         streams_weights=unit.kind is UnitKind.NPU,
         core_rate=_core_rate(unit, rated),
+        fast_core_ratio=_fast_core_ratio(unit),
     )
 
 
@@ -202,11 +207,16 @@ def held_clock_fraction(unit: Unit) -> float:
 
     Published sustained clocks are taken as they are. For a GPU without one, its power per SM decides, against a card
     of like silicon that holds its clock: a 300 W Max-Q board feeds 188 SMs with what a desktop board gives half as
-    many. Only a stated maximum clock lets a card rated below its silicon's clock exceed 1.
+    many. Only a stated maximum clock lets a card rated below its silicon's clock exceed 1. A CPU with 512-bit vectors
+    falls back to about its base clock while all cores use them; boost is the clock of one core.
+    Source: Intel, Xeon Scalable specification update, "AVX-512 turbo frequencies" (recalled, not checked).
     """
     boost = unit.boost_clock_hz
     if unit.sustained_clock_hz and boost:
         return min(1.0, unit.sustained_clock_hz / boost)
+    wide = unit.kind is UnitKind.CPU and (unit.vector_bits or 0) >= WIDE_VECTOR_BITS
+    if wide and unit.base_clock_hz and boost:
+        return min(1.0, unit.base_clock_hz / boost)
     tensor = unit.ceiling("fp16", engine="tensor", accumulate="fp32")
     if unit.kind is not UnitKind.GPU or not unit.power_w or not unit.core_count or tensor is None:
         return 1.0
@@ -238,6 +248,14 @@ def _highest_clock_ratio(unit: Unit) -> float:
     if unit.max_clock_hz and unit.boost_clock_hz:
         return max(1.0, unit.max_clock_hz / unit.boost_clock_hz)
     return 1.0
+
+
+def _fast_core_ratio(unit: Unit) -> float:
+    """Fastest ÷ slowest core of a hybrid CPU, whose static partition runs every core at the slowest rate; else 1."""
+    rates = [(c.fp32_flops_per_cycle or 0.0) * c.clock_hz for c in unit.clusters]
+    if unit.kind is not UnitKind.CPU or not rates or min(rates) <= 0:
+        return 1.0
+    return max(rates) / min(rates)
 
 
 def _static_partition_fraction(unit: Unit) -> float:
@@ -292,9 +310,50 @@ def roofline_times(table: KernelTable, ceilings: Ceilings) -> RooflineTimes:
     on_tensor_engine = product & ~(is_depthwise(table) & ceilings.streams_weights)
     product_rate = np.where(on_tensor_engine, ceilings.product_flops_per_s, ceilings.vector_flops_per_s)
     padding = np.where(product, channel_padding(table, ceilings.channel_lanes), 1.0)
-    compute = 2 * table.macs * padding / product_rate + table.other_flops / ceilings.vector_flops_per_s
+    vector_flops = table.other_flops + table.special_flops
+    compute = 2 * table.macs * padding / product_rate + vector_flops / ceilings.vector_flops_per_s
     traffic = table.bytes_read + table.bytes_written - table.weight_bytes * ceilings.streams_weights
-    return RooflineTimes(compute, traffic * padding / ceilings.bandwidth_bytes_per_s)
+    memory = traffic * padding / ceilings.bandwidth_bytes_per_s
+    slowdown = loop_slowdown(table, ceilings)
+    return RooflineTimes(compute * slowdown.compute, memory * slowdown.memory)
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSlowdown:
+    """Per kernel, how much longer its work takes than spread over all cores: arrays [kernel], 1 or more."""
+
+    compute: FloatArray
+    memory: FloatArray
+
+
+MIN_CHUNK: Final = 4096
+"""Elements per thread below which inductor runs a loop nest on one thread (torch/_inductor/config.py of PyTorch
+2.4: cpp.min_chunk_size; the division in CppKernel.decide_parallel_depth)."""
+CORE_BANDWIDTH_BYTES_PER_S: Final = 30e9
+"""What one core draws from the last cache level, where the data of a short loop was just written: 16 cache lines in
+flight at about 35 ns (Little's law)."""
+
+
+def loop_slowdown(table: KernelTable, ceilings: Ceilings) -> LoopSlowdown:
+    """Slow down generated loop nests that are too short or too narrow for all cores; 1 for everything else.
+
+    A short nest runs on the thread that calls it, which the system puts on a fast core. A narrow one deals out its
+    outer iterations evenly, so that n of them over c cores take as long as ⌈n ÷ c⌉ on one.
+    """
+    cores = ceilings.core_count
+    serial = is_serial_loop(table, cores)
+    outer = np.maximum(table.outer_extent, 1.0)
+    narrow = (table.outer_extent > 0) & (table.elements > 0) & ~serial
+    busy = np.where(serial, 1.0, np.where(narrow, outer / np.ceil(outer / cores), cores))
+    compute = np.where(serial, cores / ceilings.fast_core_ratio, cores / busy)
+    memory = np.maximum(ceilings.bandwidth_bytes_per_s / CORE_BANDWIDTH_BYTES_PER_S / busy, 1.0)
+    return LoopSlowdown(np.where(serial | narrow, compute, 1.0), np.where(serial | narrow, memory, 1.0))
+
+
+def is_serial_loop(table: KernelTable, core_count: int) -> np.ndarray:
+    """Boolean [kernel]: generated loop nests that inductor gives to one thread."""
+    serial: np.ndarray = (table.elements > 0) & (np.floor(table.elements / core_count) < MIN_CHUNK)
+    return serial
 
 
 def channel_padding(table: KernelTable, lanes: int) -> FloatArray:

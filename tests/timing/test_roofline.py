@@ -9,10 +9,12 @@ from estimator.catalogue.loader import load_device
 from estimator.dtypes import DType, Precision
 from estimator.lowering.kernel import Kernel, KernelClass, KernelTable
 from estimator.timing.roofline import (
+    CORE_BANDWIDTH_BYTES_PER_S,
     DVFS_EXPONENT,
     HELD_BOOST_W_PER_SM,
     HELD_CLOCKS,
     MEMORY_W_PER_BYTE_PER_S,
+    MIN_CHUNK,
     TENSOR_POWER_SHARE,
     Ceilings,
     ceilings_of,
@@ -123,3 +125,42 @@ def test_a_board_short_of_power_reaches_no_clock_that_it_cannot_feed():
     memory_w = MEMORY_W_PER_BYTE_PER_S * 1008e9
     starved = ceilings_of(replace(unit, max_clock_hz=None, power_w=memory_w + (450 - memory_w) / 4), Precision.FP16)
     assert starved.fastest_flops_per_s == pytest.approx(starved.rated_flops_per_s / 2, rel=1e-3)
+
+
+FOUR_CORES = replace(CEILINGS, core_count=4, bandwidth_bytes_per_s=2 * CORE_BANDWIDTH_BYTES_PER_S)
+
+
+def loop(elements: int, outer_extent: int = 0) -> KernelTable:
+    kernel = Kernel("k", KernelClass.POINTWISE, ("k",), DType.F32, 0, 100, 56, 0)
+    return KernelTable.from_kernels([replace(kernel, elements=elements, outer_extent=outer_extent)])
+
+
+def test_a_loop_of_less_than_a_chunk_per_thread_runs_on_one_core():
+    short, long = (times_of(loop(n), FOUR_CORES) for n in (4 * MIN_CHUNK - 1, 4 * MIN_CHUNK))
+    assert short.compute_s[0] == 4 * long.compute_s[0] == 4 * 100 / 100
+    assert short.memory_s[0] == 2 * long.memory_s[0]
+
+
+def test_that_core_is_a_fast_one():
+    hybrid = replace(FOUR_CORES, fast_core_ratio=2.0)
+    assert times_of(loop(100), hybrid).compute_s[0] == 4 / 2 * 100 / 100
+
+
+def test_five_outer_iterations_on_four_cores_take_as_long_as_eight():
+    assert times_of(loop(1_000_000, 5), FOUR_CORES).compute_s[0] == pytest.approx(8 / 5 * 100 / 100)
+
+
+def test_two_outer_iterations_keep_two_of_four_cores_busy():
+    assert times_of(loop(1_000_000, 2), FOUR_CORES).compute_s[0] == 2 * 100 / 100
+
+
+def test_special_functions_run_at_the_vector_rate():
+    special = replace(Kernel("k", KernelClass.POINTWISE, ("k",), DType.F32, 0, 10, 4, 4), special_flops=40)
+    assert times_of(KernelTable.from_kernels([special]), CEILINGS).compute_s[0] == 50 / 100
+
+
+def test_wide_vectors_hold_the_base_clock():
+    _, unit = load_device("i9-10940x")
+    assert (unit.vector_bits, unit.sustained_clock_hz) == (512, None)
+    assert held_clock_fraction(unit) == pytest.approx(3.3 / 4.6)
+    assert held_clock_fraction(replace(unit, vector_bits=256)) == 1.0

@@ -1,0 +1,202 @@
+"""What inductor's C++ backend makes of a kernel: loops over threads, vector functions, and layouts of convolutions.
+
+Sources are PyTorch 2.4: torch/_inductor/codegen/cpp.py (loops), torch/_inductor/kernel/conv.py (convolutions).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Final
+
+from estimator.catalogue.device import UnitKind
+from estimator.costs.normalisation import has_stored_statistics
+from estimator.ir.graph import Graph
+from estimator.ir.op import NormAttrs, Op, OpKind, ReduceAttrs, SoftmaxAttrs
+from estimator.lowering.classify import function_of
+from estimator.lowering.fuse import Expansion, Lowering, channels_last
+from estimator.lowering.kernel import Gemm, Kernel, KernelClass
+from estimator.lowering.patterns import PRODUCT_KINDS
+
+ALIASED_STRIDE_BYTES: Final = 4096
+"""Rows of a filter this far apart (or a multiple) fall into one set of a first-level cache of 64 sets of 64 bytes."""
+ALIASED_WEIGHT_PASSES: Final = 4.0
+"""Packing such rows evicts lines before all of them is used; the number is chosen on held-out families."""
+FLOATS_PER_LINE: Final = 16
+"""Of a cache line of 64 bytes, which is what one step of a loop over channels reads."""
+SPECIAL_FLOPS: Final = {
+    "exp": 40, "sigmoid": 80, "silu": 80, "swish": 80, "gelu": 100, "gelu_tanh": 100, "quick_gelu": 80, "tanh": 100,
+    "erf": 100, "mish": 200, "softplus": 100, "elu": 40, "selu": 40, "celu": 40, "log": 40, "log_sigmoid": 100,
+    "pow": 120, "div": 40, "sqrt": 60, "rsqrt": 100, "sin": 60, "cos": 60, "reciprocal": 40,
+}  # fmt: skip
+"""Slots of the vector units that one element takes, as FLOPs at the peak rate (two per slot): exp by a polynomial
+is about 20 instructions, erf and tanh about 50; dividing 16 floats occupies the divider for 10 cycles (20 slots),
+a square root for 20 (Fog, instruction tables, Skylake-X)."""
+BATCH_NORM_SPECIAL_FLOPS: Final = 120
+"""1 ÷ sqrt(variance + ε) is evaluated per vector, inside the loop over pixels: channels are innermost."""
+
+
+def on_cpu(lowering: Lowering) -> bool:
+    """Whether inductor generates C++."""
+    return lowering.target.unit_kind is UnitKind.CPU
+
+
+def computes_statistics(op: Op, graph: Graph) -> bool:
+    """Whether a batch norm reduces its input rather than applying stored statistics (weight standardisation)."""
+    if not isinstance(op.attrs, NormAttrs) or op.attrs.function != "batch":
+        return False
+    return not has_stored_statistics(op, graph.inputs_of(op))
+
+
+def _special_flops(op: Op, graph: Graph) -> int:
+    elements = graph.tensors[op.outputs[0]].numel if op.outputs else 0
+    if isinstance(op.attrs, NormAttrs):
+        per_element = (
+            BATCH_NORM_SPECIAL_FLOPS if op.attrs.function == "batch" and not computes_statistics(op, graph) else 0
+        )
+    elif op.kind is OpKind.SOFTMAX:
+        per_element = SPECIAL_FLOPS["exp"] + SPECIAL_FLOPS["div"]
+    else:
+        per_element = SPECIAL_FLOPS.get(function_of(op), 0)
+    return per_element * elements
+
+
+def _loop_extents(op: Op, graph: Graph) -> tuple[int, int]:
+    """(elements of the loop nest, independent iterations of its outer loops; 0 where all elements are)."""
+    shapes = [graph.tensors[n].numel for n in op.inputs if not graph.tensors[n].is_weight]
+    result = graph.tensors[op.outputs[0]]
+    elements = max([*shapes, result.numel]) if op.inputs else result.numel
+    if isinstance(op.attrs, SoftmaxAttrs):
+        return elements, max(1, elements // max(1, result.shape[op.attrs.axis]))
+    if isinstance(op.attrs, NormAttrs):
+        return elements, _norm_rows(op, op.attrs, graph)
+    if op.kind in (OpKind.REDUCE, OpKind.ADAPTIVE_POOL):
+        inner = isinstance(op.attrs, ReduceAttrs) and _reduces_innermost(op, op.attrs, graph)
+        return elements, result.numel if inner else math.ceil(result.numel / FLOATS_PER_LINE)
+    return elements, 0
+
+
+def _reduces_innermost(op: Op, attrs: ReduceAttrs, graph: Graph) -> bool:
+    """Whether the axis that is contiguous in memory (channels, of an image) is among those reduced."""
+    rank = len(graph.tensors[op.inputs[0]].shape)
+    return (1 if rank == 4 else rank - 1) in attrs.axes
+
+
+def _norm_rows(op: Op, attrs: NormAttrs, graph: Graph) -> int:
+    x = graph.tensors[op.inputs[0]]
+    match attrs.function:
+        case "batch":
+            return (x.shape[1] if len(x.shape) > 1 else 1) if computes_statistics(op, graph) else 0
+        case "layer" | "rms" | "l2":
+            return max(1, x.numel // max(1, math.prod(x.shape[-attrs.normalized_rank :])))
+        case "group":
+            return x.shape[0] * attrs.groups
+        case "instance":
+            return x.shape[0] * x.shape[1]
+    return 0
+
+
+def refine(kernel: Kernel, ops: Sequence[Op], lowering: Lowering) -> Kernel:
+    """Add what a CPU's timing asks of a kernel beyond traffic and FLOPs."""
+    if not on_cpu(lowering):
+        return kernel
+    graph = lowering.graph
+    product = next((op for op in ops if op.kind in PRODUCT_KINDS), None)
+    if product is not None:
+        if product.kind is OpKind.CONV and not kernel.weight_bytes:
+            return replace(kernel, weight_bytes=graph.tensors[product.inputs[1]].size_bytes)
+        if product.kind is OpKind.LINEAR and kernel.gemm.k * kernel.dtype.bits % (8 * ALIASED_STRIDE_BYTES) == 0:
+            return replace(kernel, weight_passes=ALIASED_WEIGHT_PASSES)
+        if product.kind is OpKind.ATTENTION:
+            return _in_query_blocks(kernel)
+        return kernel
+    extents = [_loop_extents(op, graph) for op in ops]
+    limits = [outer for _, outer in extents if outer]
+    standardises = any(computes_statistics(op, graph) for op in ops)
+    return replace(
+        kernel,
+        kernel_class=KernelClass.CAST_WEIGHT if standardises else kernel.kernel_class,
+        bytes_read=kernel.bytes_read * (2 if standardises else 1),
+        special_flops=sum(_special_flops(op, graph) for op in ops),
+        elements=max(elements for elements, _ in extents),
+        outer_extent=min(limits, default=0),
+    )
+
+
+def _in_query_blocks(kernel: Kernel) -> Kernel:
+    """Attention is a product of one block of queries after another, each a task for one thread.
+
+    Source: aten/src/ATen/native/cpu/FlashAttentionKernel.cpp: blocks of 256 queries from 768 on, 64 from 192 on, 32.
+    """
+    gemm = kernel.gemm
+    block = min(gemm.m, 256 if gemm.m >= 768 else 64 if gemm.m >= 192 else 32)
+    return replace(kernel, gemm=replace(gemm, n=max(1, block)))
+
+
+def _runs_plain(op: Op, lowering: Lowering) -> bool:
+    """Whether a convolution runs in plain nchw although layout optimisation asked for channels last.
+
+    A view of tokens or of an nhwc buffer carries no batch stride at batch 1, and a filter of one channel or one tap
+    has no order of its own: neither tells channels-last from contiguous, and then contiguous is what ATen takes.
+    """
+    if not (on_cpu(lowering) and op.kind is OpKind.CONV):
+        return False
+    x, weight = lowering.graph.tensors[op.inputs[0]], lowering.graph.tensors[op.inputs[1]]
+    ambiguous = weight.shape[1] == 1 or math.prod(weight.shape[2:]) == 1
+    stored = lowering.graph.tensors[lowering.root(op.inputs[0])]
+    is_view = (stored.shape, stored.strides) != (x.shape, x.strides)
+    return ambiguous and is_view and x.shape[0] == 1 and channels_last(x.strides, x.shape)
+
+
+def _plain_layout_copies(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
+    x, out = lowering.graph.tensors[op.inputs[0]], lowering.graph.tensors[op.outputs[0]]
+    for name, tensor in (("to_nchw", x), ("from_nchw", out)):
+        yield _moving(kernel, name, KernelClass.LAYOUT, tensor.size_bytes, 0)
+
+
+def _unmergeable(name: str, lowering: Lowering) -> bool:
+    """Whether a product's operand is a view whose leading axes do not form one axis, as bmm wants them."""
+    tensor = lowering.graph.tensors[name]
+    if tensor.strides is None or len(tensor.shape) < 4 or lowering.root(name) == name:
+        return False
+    leading = [(n, s) for n, s in zip(tensor.shape[:-2], tensor.strides[:-2], strict=True) if n > 1]
+    return any(outer != n * inner for (_, outer), (n, inner) in pairwise(leading))
+
+
+def _copies_operands(op: Op, lowering: Lowering) -> bool:
+    return on_cpu(lowering) and op.kind is OpKind.MATMUL and any(_unmergeable(n, lowering) for n in op.inputs[:2])
+
+
+def _operand_copies(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
+    for name in op.inputs[:2]:
+        if _unmergeable(name, lowering):
+            tensor = lowering.graph.tensors[name]
+            yield _moving(kernel, "clone", KernelClass.TRANSPOSE, tensor.size_bytes, tensor.numel)
+
+
+def _moving(kernel: Kernel, name: str, kernel_class: KernelClass, size_bytes: int, elements: int) -> Kernel:
+    """Make a kernel that reads and writes so many bytes, beside `kernel`."""
+    return replace(
+        kernel, name=f"{kernel.name}.{name}", kernel_class=kernel_class, macs=0, other_flops=0,
+        bytes_read=size_bytes, bytes_written=size_bytes, weight_bytes=0, gemm=Gemm(), taps=1, stride=1,
+        strided=False, fused_ops=0, elements=elements, outer_extent=0,
+    )  # fmt: skip
+
+
+OPERAND_COPIES: Final = Expansion(
+    "batched product of views",
+    _copies_operands,
+    _operand_copies,
+    why="bmm takes three axes: heads beside windows (or images) become one axis by copying",
+    source="torch/_decomp, aten.matmul: expand, clone, view, bmm",
+)
+PLAIN_CONVOLUTION: Final = Expansion(
+    "convolution of a view at batch 1",
+    _runs_plain,
+    _plain_layout_copies,
+    why="neither input nor filter is recognised as channels-last: ATen copies the input to nchw and returns nchw",
+    source="c10/core/MemoryFormat.h: is_channels_last_strides_2d_s4; aten/src/ATen/native/ConvUtils.h: "
+    "mkldnn_conv_use_channels_last",
+)

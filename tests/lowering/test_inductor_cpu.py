@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import pytest
+
+from estimator.catalogue.device import UnitKind
+from estimator.dtypes import Precision
+from estimator.ir.text import parse_graph
+from estimator.lowering.fuse import Target, lower
+from estimator.lowering.kernel import Kernel, KernelClass
+from estimator.lowering.runtimes import runtime_rules
+from estimator.lowering.runtimes.inductor_cpu import (
+    ALIASED_WEIGHT_PASSES,
+    BATCH_NORM_SPECIAL_FLOPS,
+    SPECIAL_FLOPS,
+)
+
+
+def kernels(lines: str, unit: UnitKind = UnitKind.CPU) -> tuple[Kernel, ...]:
+    target = Target(unit, Precision.FP32, "nchw")
+    return lower(parse_graph(f"graph g\n{lines}"), runtime_rules("torch-compile"), target).kernels
+
+
+def test_an_activation_and_its_batch_norm_count_their_special_functions():
+    (kernel,) = kernels(
+        "input x f32[1,16,8,8]\nparameter s f32[16]\nparameter b f32[16]\nparameter m f32[16]\nparameter v f32[16]\n"
+        "n f32[1,16,8,8] = norm(x, s, b, m, v) function=batch\n"
+        "a f32[1,16,8,8] = activation(n) function=silu\noutput a\n"
+    )
+    assert kernel.special_flops == 1024 * (BATCH_NORM_SPECIAL_FLOPS + SPECIAL_FLOPS["silu"])
+    assert (kernel.elements, kernel.outer_extent) == (1024, 0)
+
+
+def test_a_softmax_has_one_outer_iteration_per_row():
+    (kernel,) = kernels("input x f32[4,8]\na f32[4,8] = softmax(x) axis=1\noutput a\n")
+    assert (kernel.elements, kernel.outer_extent) == (32, 4)
+
+
+def test_a_mean_over_pixels_has_one_outer_iteration_per_cache_line_of_channels():
+    (kernel,) = kernels("input x f32[1,40,8,8]\na f32[1,40] = reduce(x) function=mean axes=[2,3]\noutput a\n")
+    assert kernel.outer_extent == 3  # ⌈40 ÷ 16⌉
+
+
+def test_a_mean_over_channels_has_one_outer_iteration_per_pixel():
+    (kernel,) = kernels("input x f32[1,40,8,8]\na f32[1,8,8] = reduce(x) function=mean axes=[1]\noutput a\n")
+    assert kernel.outer_extent == 64
+
+
+def test_a_group_norm_has_one_outer_iteration_per_group():
+    (kernel,) = kernels(
+        "input x f32[1,16,8,8]\nparameter s f32[16]\nparameter b f32[16]\n"
+        "n f32[1,16,8,8] = norm(x, s, b) function=group groups=2\noutput n\n"
+    )
+    assert kernel.outer_extent == 2
+
+
+STANDARDISED = (
+    "input x f32[1,8,4,4]\nparameter w f32[16,8,3,3]\nparameter s f32[16]\n"
+    "r f32[1,16,72] = view(w) function=reshape\nn f32[1,16,72] = norm(r) function=batch affine=false\n"
+    "k f32[16,8,3,3] = view(n) function=reshape\n"
+    "y f32[1,16,4,4] = conv(x, k) kernel=[3,3] stride=[1,1] padding=[1,1] dilation=[1,1]\noutput y\n"
+)
+
+
+def test_a_filter_that_is_standardised_is_read_twice_and_stays_a_filter():
+    standardise, convolution = kernels(STANDARDISED)
+    assert standardise.kernel_class is KernelClass.CAST_WEIGHT
+    assert (standardise.bytes_read, standardise.bytes_written) == (2 * 4608, 4608)
+    assert standardise.outer_extent == 16
+    assert convolution.weight_bytes == 4608
+
+
+PLAIN = (
+    "input t f32[1,16,8]\nparameter w f32[8,1,3,3]\n"
+    "x f32[1,8,4,4] strides[8,1,32,8] = view(t) function=view\n"
+    "y f32[1,8,4,4] = conv(x, w) kernel=[3,3] stride=[1,1] padding=[1,1] dilation=[1,1] groups=8\noutput y\n"
+)
+
+
+def test_a_depthwise_convolution_of_tokens_runs_in_plain_layout():
+    convolution, before, after = kernels(PLAIN)
+    assert convolution.kernel_class is KernelClass.CONV_DEPTHWISE
+    assert before.kernel_class is after.kernel_class is KernelClass.LAYOUT
+    assert before.bytes_moved == after.bytes_moved == 2 * 512
+
+
+def test_a_dense_filter_says_that_it_is_channels_last():
+    dense = PLAIN.replace("w f32[8,1,3,3]", "w f32[8,8,3,3]").replace(" groups=8", "")
+    assert [kernel.kernel_class for kernel in kernels(dense)] == [KernelClass.CONV_DENSE]
+
+
+@pytest.mark.parametrize(("k", "passes"), [(1024, ALIASED_WEIGHT_PASSES), (1152, 1.0)])
+def test_rows_of_a_page_alias_while_they_are_packed(k: int, passes: float):
+    (kernel,) = kernels(f"input x f32[4,{k}]\nparameter w f32[8,{k}]\np f32[4,8] = linear(x, w)\noutput p\n")
+    assert kernel.weight_passes == passes
+
+
+def test_windows_beside_heads_are_copied_for_a_batched_product():
+    lines = (
+        "input q f32[6,4,3,2]\ninput k f32[6,3,2,4]\n"
+        "v f32[6,3,4,2] strides[24,2,6,1] = view(q) function=permute\n"
+        "p f32[6,3,4,4] = matmul(v, k)\noutput p\n"
+    )
+    product, copy = kernels(lines)
+    assert product.kernel_class is KernelClass.BATCHED_MATMUL
+    assert (copy.kernel_class, copy.bytes_read) == (KernelClass.TRANSPOSE, 6 * 4 * 3 * 2 * 4)
+
+
+def test_heads_of_one_image_are_not():
+    lines = (
+        "input q f32[1,4,3,2]\ninput k f32[1,3,2,4]\n"
+        "v f32[1,3,4,2] strides[24,2,6,1] = view(q) function=permute\n"
+        "p f32[1,3,4,4] = matmul(v, k)\noutput p\n"
+    )
+    assert len(kernels(lines)) == 1
+
+
+@pytest.mark.parametrize(("queries", "block"), [(16, 16), (100, 32), (192, 64), (768, 256)])
+def test_attention_works_on_blocks_of_queries(queries: int, block: int):
+    (kernel,) = kernels(
+        f"input q f32[1,2,{queries},8]\ninput k f32[1,2,50,8]\ninput v f32[1,2,50,8]\n"
+        f"a f32[1,2,{queries},8] = attention(q, k, v)\noutput a\n"
+    )
+    assert kernel.gemm.n == block
+
+
+def test_a_gpu_gets_none_of_it():
+    for lines in (STANDARDISED, PLAIN):
+        for kernel in kernels(lines, UnitKind.GPU):
+            assert (kernel.elements, kernel.special_flops, kernel.weight_passes) == (0, 0, 1.0)
+            assert kernel.kernel_class not in (KernelClass.CAST_WEIGHT, KernelClass.LAYOUT)
