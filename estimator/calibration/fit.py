@@ -61,7 +61,8 @@ class Fitted:
         """Predict every record by the whole time model."""
         objective = self.objective
         standard = (objective.feature_mean, objective.feature_scale)
-        log_physics, _ = Objective(observations, objective.priors, standard).forward(self.vector)
+        priors = replace(objective.priors, fits_under_floor=True)
+        log_physics, _ = Objective(observations, priors, standard).forward(self.vector)
         physics = np.asarray(log_physics, dtype=np.float64)
         if self.response.residual is None:
             return Predicted(np.exp(physics), np.zeros(len(physics)))

@@ -14,14 +14,15 @@ from typing import Final
 import numpy as np
 
 from estimator.catalogue.calibration import STEEP_CACHE_EXPONENT, ContextOffset, FloatArray, Network, Response
-from estimator.lowering.kernel import CLASS_INDEX, IntArray
+from estimator.lowering.kernel import CLASS_INDEX, IntArray, KernelClass
 from estimator.timing.features import FLOOR_S, NETWORK_FEATURES, KernelFeatures
 from estimator.timing.response import SMOOTH_MAX, cache_hit
-from estimator.timing.roofline import RooflineTimes
+from estimator.timing.roofline import PRODUCT_CLASSES, RooflineTimes
 
 CLASS_NAMES: Final = tuple(c.value for c in CLASS_INDEX)
 _CLASS_COUNT = len(CLASS_NAMES)
 _FEATURE_COUNT = len(NETWORK_FEATURES)
+_ON_TENSOR_ENGINE = np.array([c in PRODUCT_CLASSES and c is not KernelClass.CONV_DEPTHWISE for c in CLASS_INDEX])
 _OFFSET_WIDTH = 4 + _CLASS_COUNT
 
 
@@ -66,23 +67,32 @@ class Priors:
     weight_cost_prior: float = 0.05
     launch_by_class: float = 0.0
     """Of each class's launch overhead around the common one; 0 leaves it common."""
+    launch_factors: tuple[tuple[KernelClass, float], ...] = ()
+    """Classes whose launch overhead is expected to be a multiple of the common one."""
+    tensor_efficiency: float | None = None
+    """Of the compute efficiency of products on the tensor engine (not depthwise ones); None: `efficiency`."""
+    tensor_efficiency_prior: float = 0.6
     compute_efficiency_prior: float = 0.6
     memory_efficiency_prior: float = 0.8
     half_extent_prior: float = 16.0
     cache_exponent: float = STEEP_CACHE_EXPONENT
     """Not fitted; see `timing.response.cache_hit`."""
     contexts: tuple[tuple[str, tuple[float, float, float, float, float]], ...] = ()
-    """By kind of context, deviations of (compute, memory, overhead, fixed, every class) of its offsets, instead of
-    `context_rate` and `context_class`."""
+    """By kind of context, or by the name of one, deviations of (compute, memory, overhead, fixed, every class) of its
+    offsets, instead of `context_rate` and `context_class`."""
     whitened_steps: int = 0
     """L-BFGS steps in units of prior deviations, where contexts outnumber models; 0: the usual steps, unscaled."""
+    fits_under_floor: bool = True
+    """Whether records are fitted under the floor that predictions keep to. A kernel at its floor tells a fit nothing,
+    so a rate that is itself assumed should not hide what records say."""
     records_per_model: float = 1.0
     """Records that share one model's error count as one: the priors weigh this much more."""
 
     def context_deviations(self, context: str) -> tuple[float, float, float, float, float]:
-        """Deviations of (compute, memory, overhead, fixed, every class) of a context, by its kind."""
-        rate = self.context_rate
-        return dict(self.contexts).get(context_kind(context), (rate, rate, rate, rate, self.context_class))
+        """Deviations of (compute, memory, overhead, fixed, every class) of a context: its own, or its kind's."""
+        rate, named = self.context_rate, dict(self.contexts)
+        usual = named.get(context_kind(context), (rate, rate, rate, rate, self.context_class))
+        return named.get(context, usual)
 
 
 def context_kind(name: str) -> str:
@@ -129,6 +139,12 @@ class Blocks:
                 for row, context in enumerate(contexts):
                     *scalars, classes = priors.context_deviations(context)
                     block_sigma[row, :4], block_sigma[row, 4:] = scalars, classes
+            elif name == "launch_by_class":
+                for kernel_class, factor in priors.launch_factors:
+                    means[-1][CLASS_INDEX[kernel_class]] = np.log(factor)
+            elif name == "compute_efficiency" and priors.tensor_efficiency is not None:
+                means[-1][_ON_TENSOR_ENGINE] = np.log(priors.tensor_efficiency_prior)
+                block_sigma[_ON_TENSOR_ENGINE] = priors.tensor_efficiency
             sigmas.append(block_sigma.ravel())
             start += size
         self.prior_mean = np.concatenate(means)
@@ -267,14 +283,14 @@ class _ForwardPass:
         self._network = _NetworkPass(objective, p) if objective.priors.hidden else None
         if self._network is not None:
             log_body = log_body + objective.priors.limit * self._network.bounded
-        body_s = np.exp(log_body)
-        self._above_floor = body_s > f.floor_s
-        self._body = np.maximum(body_s, f.floor_s) * f.count
+        self._body = np.exp(log_body) * f.count
         self._passes = f.weight_s * np.exp(p["weight_cost"][c] - offset[r, 1]) * f.count
+        floor = f.floor_s * f.count * objective.priors.fits_under_floor
+        self._above_floor = self._body + self._passes > floor
         by_class = p["launch_by_class"][c] if "launch_by_class" in p else 0.0
         self._launch = f.launches * np.exp(p["launch"][0] + by_class + offset[r, 2]) * f.count
         self._fixed = np.exp(p["fixed"][0] + offset[:, 3])
-        rows = self._body + self._passes + self._launch
+        rows = np.maximum(self._body + self._passes, floor) + self._launch
         self._total = np.bincount(r, weights=rows, minlength=len(o.log_measured)) + self._fixed
         self.log_predicted: FloatArray = np.log(self._total)
 
@@ -286,8 +302,8 @@ class _ForwardPass:
         g = objective.blocks.view(gradient)
         d_total = d_log / self._total
         d_row = d_total[r]
-        d_body = d_row * self._body * self._above_floor
-        d_passes, d_launch = d_row * self._passes, d_row * self._launch
+        d_body, d_passes = (d_row * part * self._above_floor for part in (self._body, self._passes))
+        d_launch = d_row * self._launch
         d_c, d_m = d_body * self._share_c, d_body * (1.0 - self._share_c)
 
         def by_class(values: FloatArray) -> FloatArray:

@@ -45,6 +45,9 @@ class KernelFeatures:
     ----------
     core_rate : array [kernel]
         Of the unit, the same for all; see `Ceilings.core_rate`.
+    k, n : array [kernel]
+        Reduction length and output width of a product. Lanes of a vector unit are channels: a depthwise convolution
+        there is as wide as its channels, and one step reduces its taps in every lane.
     floor_s : array [kernel]
         No kernel's body is shorter: FLOPs ÷ the product ceiling at the highest clock, or the latency of memory
         accesses that wait for each other.
@@ -84,6 +87,7 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
     waves = np.where(tiles < 1, 1.0, np.maximum(tiles / ceilings.core_count, 1e-3))
     wave_fill = waves / np.ceil(waves)
     n_odd, channels_odd = (n % 8 != 0) * 1.0, (channels % 8 != 0) * 1.0
+    on_vector_unit = is_depthwise(table) & ceilings.streams_weights
     cache_ratio_log2 = np.log2(ceilings.cache_bytes / bytes_moved)
     matrix = np.stack(
         [
@@ -107,8 +111,8 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
             (2 * table.macs + table.other_flops) / ceilings.fastest_flops_per_s, table.serial_steps * MEMORY_LATENCY_S
         ),
         weight_s=table.weight_bytes * table.weight_passes / ceilings.bandwidth_bytes_per_s,
-        k=k,
-        n=np.where(is_depthwise(table) & ceilings.streams_weights, batch, n),
+        k=np.where(on_vector_unit, k * ceilings.channel_lanes, k),
+        n=np.where(on_vector_unit, batch, n),
         is_product=product,
         core_rate=np.full(len(product), ceilings.core_rate),
         unaligned=(n_odd + channels_odd) * product,

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from estimator.calibration.objective import Objective, Observations, Priors, concatenate_features
+from estimator.calibration.objective import Blocks, Objective, Observations, Priors, concatenate_features
+from estimator.lowering.kernel import CLASS_INDEX, KernelClass
 from estimator.timing.response import combined_offset, kernel_times
 from tests.timing.coefficients import features_of, product
 
@@ -44,6 +45,27 @@ def test_it_predicts_what_the_fitted_response_predicts(hidden):
         )  # the fit's network is single precision
 
 
+@pytest.mark.parametrize("under_floor", [True, False])
+def test_weights_and_body_together_keep_to_the_floor(under_floor):
+    part = features_of(product(10_000, 1, weights=1))
+    floor_s = 2 * 10_000 / 1250
+    observations = Observations(
+        part, np.array([0]), np.log([20.0]), ("device:a", "precision:fp16"), np.array([[0.0, 0.0]])
+    )
+    priors = replace(
+        Priors(), hidden=0, compute_efficiency_prior=1e6, weight_cost_prior=10.0, launch_s=1.0, fixed_s=2.0,
+        fits_under_floor=under_floor,
+    )  # fmt: skip
+    objective = Objective(observations, priors)
+    weights_s = 10.0 * 1 / 10
+    log_predicted, _ = objective.forward(objective.blocks.prior_mean)
+    seconds = np.exp(log_predicted[0]) - 1.0 - 2.0
+    if under_floor:
+        assert seconds == pytest.approx(floor_s)
+    else:
+        assert weights_s < seconds < floor_s
+
+
 def test_the_gradient_is_the_slope_of_the_loss():
     objective, point = objective_and_point(0)
     _, gradient = objective(point)
@@ -65,3 +87,18 @@ def test_the_networks_gradient_is_the_slope_of_the_loss():
         shift[index] = step
         slope = (objective(point + shift)[0] - objective(point - shift)[0]) / (2 * step)
         assert slope == pytest.approx(gradient[index], rel=1e-2, abs=1e-3)
+
+
+def test_priors_of_single_classes():
+    priors = replace(
+        Priors(), hidden=0, launch_by_class=0.5, launch_factors=((KernelClass.TRANSPOSE, 10.0),), tensor_efficiency=0.4
+    )
+    blocks = Blocks((), priors)
+    mean, deviation = blocks.view(blocks.prior_mean), blocks.view(blocks.prior_sigma)
+    transpose, pool = CLASS_INDEX[KernelClass.TRANSPOSE], CLASS_INDEX[KernelClass.POOL]
+    assert mean["launch_by_class"][transpose] == pytest.approx(np.log(10.0))
+    assert mean["launch_by_class"][pool] == 0.0
+    dense, depthwise = CLASS_INDEX[KernelClass.CONV_DENSE], CLASS_INDEX[KernelClass.CONV_DEPTHWISE]
+    assert deviation["compute_efficiency"][dense] == 0.4
+    assert deviation["compute_efficiency"][depthwise] == priors.efficiency
+    assert np.exp(mean["compute_efficiency"][dense]) == pytest.approx(priors.tensor_efficiency_prior)

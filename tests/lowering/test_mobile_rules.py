@@ -17,12 +17,16 @@ FLOAT = 4
 """Bytes."""
 
 
-def kernels(text: str, runtime: str = "qnn", kind: UnitKind = UnitKind.NPU) -> tuple[Kernel, ...]:
-    return lower(parse_graph(text), runtime_rules(runtime), Target(kind, Precision.FP32, "nchw")).kernels
+def kernels(
+    text: str, runtime: str = "qnn", kind: UnitKind = UnitKind.NPU, precision: Precision = Precision.FP32
+) -> tuple[Kernel, ...]:
+    return lower(parse_graph(text), runtime_rules(runtime), Target(kind, precision, "nchw")).kernels
 
 
-def classes(text: str, runtime: str = "qnn", kind: UnitKind = UnitKind.NPU) -> list[KernelClass]:
-    return [kernel.kernel_class for kernel in kernels(text, runtime, kind)]
+def classes(
+    text: str, runtime: str = "qnn", kind: UnitKind = UnitKind.NPU, precision: Precision = Precision.FP32
+) -> list[KernelClass]:
+    return [kernel.kernel_class for kernel in kernels(text, runtime, kind, precision)]
 
 
 PADDED = f"""\
@@ -153,6 +157,18 @@ def test_only_channels_that_fill_their_blocks_are_concatenated_for_nothing(runti
     assert (KernelClass.CONCAT in classes(concatenated(channels), runtime)) is expected
 
 
+SHARED = concatenated(32).replace("output y", f"z f32[1,32,4,4] = conv(a, w) {CONV}\noutput y\noutput z")
+
+
+@RUNTIMES
+@pytest.mark.parametrize(
+    ("precision", "expected"), [(Precision.FP16, False), (Precision.INT8, True), (Precision.W8A16, True)]
+)
+def test_a_quantised_part_that_others_read_too_is_requantised(runtime, precision, expected):
+    assert (KernelClass.CONCAT in classes(SHARED, runtime, precision=precision)) is expected
+    assert KernelClass.CONCAT not in classes(concatenated(32), runtime, precision=precision)
+
+
 def test_a_cpu_concatenates_by_copying():
     assert KernelClass.CONCAT in classes(concatenated(32), "onnxruntime", UnitKind.CPU)
 
@@ -176,3 +192,20 @@ def test_attention_is_a_product_a_softmax_and_a_product(runtime):
     assert softmax.bytes_moved == FLOAT * 2 * elements
     assert total.macs == elements * 4
     assert total.bytes_moved == FLOAT * (elements + 2 * 7 * 4 + 2 * 5 * 4)
+
+
+RECURRENT = """\
+graph recurrent
+input x f32[7,2,3]
+parameter wi f32[20,3]
+parameter wh f32[20,5]
+y f32[7,2,10] = rnn(x, wi, wh) cell=lstm hidden_size=5 layers=2 bidirectional=true
+output y
+"""
+
+
+@RUNTIMES
+@pytest.mark.parametrize(("batch_first", "steps"), [("false", 7), ("true", 2)])
+def test_a_recurrent_layer_launches_every_step_of_every_layer_and_direction(runtime, batch_first, steps):
+    (kernel,) = kernels(RECURRENT.replace("=true\n", f"=true batch_first={batch_first}\n"), runtime)
+    assert kernel.launches == steps * 2 * 2

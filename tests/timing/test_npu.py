@@ -57,6 +57,12 @@ def test_the_width_of_a_depthwise_convolution_is_its_channels():
     np.testing.assert_array_equal(kernel_features(table, CEILINGS).n, [1])
 
 
+def test_lanes_of_channels_lengthen_a_depthwise_reduction():
+    table = KernelTable.from_kernels([depthwise(64)])
+    np.testing.assert_array_equal(kernel_features(table, NPU).k, [9 * 32])
+    np.testing.assert_array_equal(kernel_features(table, CEILINGS).k, [9])
+
+
 @pytest.mark.parametrize(
     ("architecture", "expected"),
     [

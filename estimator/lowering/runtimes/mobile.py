@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from estimator.catalogue.device import UnitKind
+from estimator.dtypes import Precision
 from estimator.ir.op import ConvAttrs, Op, OpKind
 from estimator.lowering.classify import REORDERING_VIEWS, function_of, gemm_of
 from estimator.lowering.fuse import Expansion, FusionRule, Lowering
@@ -249,14 +250,19 @@ CHANNEL_BLOCK = 32
 (recalled, not checked against a source)."""
 
 
+_QUANTISED = frozenset({Precision.INT8, Precision.W8A16})
+
+
 def is_block_concat(op: Op, lowering: Lowering) -> bool:
     """Match a concatenation of whole channel blocks of image-shaped tensors on an NPU.
 
-    Integer parts too, as if quantisers gave the parts of a concatenation one encoding (assumed): a rule for floats
-    alone predicted unseen networks worse.
+    Quantised parts too, where nothing else reads them: their producers store them in the encoding of the result. A
+    part that others read as well (a dense block) keeps an encoding of its own and is requantised.
     """
     tensors = lowering.graph.tensors
     if op.kind is not OpKind.CONCAT or lowering.target.unit_kind is not UnitKind.NPU:
+        return False
+    if lowering.target.precision in _QUANTISED and any(len(lowering.readers_in_graph(n)) > 1 for n in op.inputs):
         return False
     shapes = [tensors[name].shape for name in op.inputs]
     result = tensors[op.outputs[0]].shape
