@@ -133,11 +133,11 @@ class Domain:
         return {context.of(record): context.share(record) for context in self.contexts}
 
 
-_GPU_EAGER = Priors(hidden=16, cache_exponent=1.0)
+_GPU_EAGER = Priors(hidden=16, cache_exponent=1.0, network_weight=0.4)
 _GPU_COMPILE = Priors(hidden=0, cache_exponent=1.0)
 _CPU = Priors(hidden=0, weight_cost_prior=0.5, launch_s=2e-5, launch_by_class=0.5)
 _MOBILE = Priors(
-    hidden=0, noise=0.1, memory_efficiency_prior=0.3, half_extent=0.3, weight_cost=0.5,
+    hidden=0, noise=0.1, memory_efficiency_prior=0.3, half_extent=0.3, weight_cost=0.5, fits_under_floor=False,
     launch_s=5e-6, launch_by_class=0.5, fixed_s=2e-4, whitened_steps=400,
     contexts=(("device", (0.3, 0.3, 0.3, 0.3, 0.02)), ("precision", (1.0, 1.0, 1.0, 1.0, 0.25))),
 )  # fmt: skip
