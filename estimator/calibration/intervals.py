@@ -123,8 +123,13 @@ def _outward(quantile: float) -> int:
     return 1 if quantile > 0.5 else -1
 
 
+def _side(outward: int) -> tuple[float, float]:
+    """Where a bound may lie: p10 below the estimate, p90 above it."""
+    return (0.0, WIDEST_LOG) if outward > 0 else (-WIDEST_LOG, 0.0)
+
+
 def _line(errors: HeldOutErrors, quantile: float) -> tuple[float, float]:
-    """(near, far) of the line below which `quantile` of the errors lie; it never narrows with distance.
+    """(near, far) of the line below which `quantile` of the errors lie; it keeps its side and never narrows.
 
     Linear programme: minimise Σ weight · (q·above + (1 − q)·below), where error = line(novelty) + above − below.
     """
@@ -138,7 +143,7 @@ def _line(errors: HeldOutErrors, quantile: float) -> tuple[float, float]:
         np.concatenate([[0.0, 0.0], quantile * errors.weight, (1 - quantile) * errors.weight]),
         A_eq=hstack([line, eye_array(count), -eye_array(count)], format="csc"),
         b_eq=errors.log_error,
-        bounds=[(-WIDEST_LOG, WIDEST_LOG), (0.0, WIDEST_LOG)] + [(0.0, None)] * (2 * count),
+        bounds=[_side(outward), (0.0, WIDEST_LOG)] + [(0.0, None)] * (2 * count),
         method="highs",
     )
     near, widening = float(result.x[0]), float(result.x[1])
@@ -146,11 +151,15 @@ def _line(errors: HeldOutErrors, quantile: float) -> tuple[float, float]:
 
 
 def _near(errors: HeldOutErrors, far: float, quantile: float) -> float:
-    """Bisect for the bound at novelty 0 that leaves `quantile` of the errors below."""
-    low, high = -WIDEST_LOG, WIDEST_LOG
+    """Bisect for the bound at novelty 0 that leaves `quantile` of the errors below.
+
+    It keeps its side of the estimate: errors that are all of unlike networks say little of like ones.
+    """
+    outward = _outward(quantile)
+    low, high = _side(outward)
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
-        bound = bound_at(middle, far, errors.novelty, outward=_outward(quantile))
+        bound = bound_at(middle, far, errors.novelty, outward=outward)
         below = float(np.average(errors.log_error <= bound, weights=errors.weight))
         low, high = (middle, high) if below < quantile else (low, middle)
     return high

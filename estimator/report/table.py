@@ -148,8 +148,10 @@ def _bound_line(estimate: Estimate) -> Text:
         (Bound.OVERHEAD, "fixed overhead", estimate.bound_share.overhead),
     )
     for bound, label, share in shares:
-        line.append(f"{label} {milliseconds(share * total)} ms ", style=_BOUND_STYLE[bound])
-        line.append(f"({percent(share)})   ", style="default")
+        shown = percent(share)
+        time = "" if shown.startswith("<") else f"{milliseconds(share * total)} ms "
+        line.append(f"{label} {time}", style=_BOUND_STYLE[bound])
+        line.append(f"({shown})   ", style="default")
     line.rstrip()
     return line
 

@@ -53,6 +53,12 @@ def test_a_noisy_device_gets_a_wider_interval_than_a_quiet_one():
     assert made.near["noisy"].log_p90 > 2 * made.near["quiet"].log_p90
 
 
+def test_errors_on_unlike_networks_do_not_turn_the_interval_of_like_ones_around():
+    """All of a device's errors are −0.5 at novelty 0.9, far below a domain's p90 of 0.4 there."""
+    near = near_spread(errors([-0.5] * 5, [0.9] * 5), Spread(-0.4, 0.4, 0.1, 100))
+    assert near.log_p10 < 0 <= near.log_p90
+
+
 def test_no_errors_make_no_interval():
     with pytest.raises(ValueError, match="needs errors"):
         fit_spreads(errors([]), [])
