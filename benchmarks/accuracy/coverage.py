@@ -12,12 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.accuracy.fit import HeldOutRow
-from estimator.calibration.domains import DOMAINS, Domain
-from estimator.calibration.fit import FAMILY_WEIGHT, FOLDS, fold_by_weight
-from estimator.calibration.intervals import HeldOutErrors, inside_when_left_out
+from estimator.calibration.domains import DOMAINS, device_runtime_context
+from estimator.calibration.fit import FOLDS, Predicted, fold_by_weight, unseen_errors
+from estimator.calibration.intervals import inside_when_left_out
 from estimator.frontends.zoo_family import family_of
-
-_KINDS = {"model": 1.0, "family": FAMILY_WEIGHT}
 
 
 @dataclass(frozen=True)
@@ -31,11 +29,7 @@ class RowCoverage:
 
 def cover(rows: Sequence[HeldOutRow]) -> tuple[RowCoverage, ...]:
     """Test the intervals of every domain; rows of no domain are left out."""
-    return tuple(one for domain in DOMAINS for one in _cover([r for r in rows if _belongs(r, domain)]))
-
-
-def _belongs(row: HeldOutRow, one: Domain) -> bool:
-    return row.unit == one.unit and row.runtime in one.runtimes and one.layout in ("", row.layout)
+    return tuple(one for domain in DOMAINS for one in _cover([r for r in rows if r.belongs_to(domain)]))
 
 
 def _cover(rows: Sequence[HeldOutRow]) -> list[RowCoverage]:
@@ -43,12 +37,14 @@ def _cover(rows: Sequence[HeldOutRow]) -> list[RowCoverage]:
     if len(set(families)) < 2:
         return []
     measured = np.array([row.measured_ms for row in rows])
-    log_errors = [np.log(measured / np.array([row.predicted_ms[kind] for row in rows], dtype=float)) for kind in _KINDS]
-    errors = HeldOutErrors(
-        np.concatenate(log_errors),
-        np.array([row.novelty[kind] for kind in _KINDS for row in rows], dtype=float),
-        np.repeat(list(_KINDS.values()), len(rows)),
-    )
-    groups = [f"{row.device} {row.runtime}" for row in rows] * len(_KINDS)
-    inside = inside_when_left_out(errors, groups, np.tile(fold_by_weight(families, FOLDS), len(_KINDS)))
+    errors = unseen_errors(measured, _predicted(rows, "model"), _predicted(rows, "family"))
+    groups = [device_runtime_context(row.device, row.runtime) for row in rows]
+    inside = inside_when_left_out(errors, groups * 2, np.tile(fold_by_weight(families, FOLDS), 2))
     return [RowCoverage(row, *map(bool, pair)) for row, pair in zip(rows, inside.reshape(2, -1).T, strict=True)]
+
+
+def _predicted(rows: Sequence[HeldOutRow], kind: str) -> Predicted:
+    return Predicted(
+        np.array([row.predicted_ms[kind] for row in rows], dtype=float),
+        np.array([row.novelty[kind] for row in rows], dtype=float),
+    )

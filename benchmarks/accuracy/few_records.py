@@ -25,6 +25,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.accuracy.fit import all_records
+from benchmarks.accuracy.wording import percent, share, signed
 from estimator.calibration.choose import most_telling
 from estimator.calibration.device_fit import OffsetFit, OffsetPrior
 from estimator.calibration.domains import Domain, device_context, domain
@@ -73,7 +74,7 @@ def study(one: Domain, usable: Usable, group_of: Callable[[Record], str]) -> lis
         response = fit_once(one, select_records(observations, of_known)).response
         shared = _without_unseen(response, usable.records[of_known[0]].device)
         for estimated in np.unique(groups[groups != known]):
-            target = _part(usable, np.flatnonzero(groups == estimated))
+            target = usable.select(np.flatnonzero(groups == estimated))
             rows += _from_few(one.name, str(known), str(estimated), target, shared)
     return rows
 
@@ -101,7 +102,7 @@ def _from_few(name: str, known: str, estimated: str, target: Usable, response: R
         for draw in draws:
             others = np.setdiff1d(everything, draw)
             own = (
-                OffsetFit(_part(target, draw), of_site, fit.prior).offset(np.arange(len(draw))) if len(draw) else offset
+                OffsetFit(target.select(draw), of_site, fit.prior).offset(np.arange(len(draw))) if len(draw) else offset
             )
             s = score(fit.predict(own, others), measured[others])
             figures.append((s.median_ape, s.p90_ape, s.within_10, s.bias))
@@ -120,15 +121,6 @@ def _from_few(name: str, known: str, estimated: str, target: Usable, response: R
     return rows
 
 
-def _part(usable: Usable, indices: IntArray) -> Usable:
-    return Usable(
-        tuple(usable.records[i] for i in indices),
-        tuple(usable.sites[i] for i in indices),
-        tuple(usable.lowered[i] for i in indices),
-        (),
-    )
-
-
 def table(rows: Sequence[FewRecordsRow]) -> str:
     """One line per domain, direction and kind of draw, as Markdown."""
     lines = [
@@ -137,11 +129,8 @@ def table(rows: Sequence[FewRecordsRow]) -> str:
     ]
     for r in rows:
         own = f"{r.own_records} {r.drawn}" if r.own_records else "none"
-        bias = f"{100 * r.bias:+.1f} %".replace("-", "−")
-        lines.append(
-            f"| {r.domain} | {r.known} | {r.estimated} | {own} | {100 * r.median_ape:.1f} % | {100 * r.p90_ape:.1f} % "
-            f"| {100 * r.within_10:.0f} % | {bias} |"
-        )
+        figures = (percent(r.median_ape), percent(r.p90_ape), share(r.within_10), signed(r.bias))
+        lines.append("| " + " | ".join((r.domain, r.known, r.estimated, own, *figures)) + " |")
     return "\n".join(lines) + "\n"
 
 

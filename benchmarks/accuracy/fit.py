@@ -59,6 +59,10 @@ class HeldOutRow:
     predicted_ms: dict[str, float | None]
     novelty: dict[str, float | None]
 
+    def belongs_to(self, one: Domain) -> bool:
+        """Whether it is a row of this domain."""
+        return self.unit == one.unit and self.runtime in one.runtimes and one.layout in ("", self.layout)
+
 
 def all_records() -> tuple[Record, ...]:
     return tuple(record for path in RECORD_FILES for record in read_records(path))

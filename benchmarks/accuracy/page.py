@@ -11,6 +11,7 @@ from benchmarks.accuracy.few_records import table as few_records_table
 from benchmarks.accuracy.fit import HeldOutRow
 from benchmarks.accuracy.lines import Line
 from benchmarks.accuracy.scatter import draw
+from benchmarks.accuracy.wording import percent, share, signed
 from estimator.calibration.domains import DOMAINS
 from estimator.calibration.score import Score
 from estimator.calibration.validate import ValidationReport
@@ -30,8 +31,9 @@ device without records as good as *device* (– where a domain has records of on
 *In p10…p90* is the share of measurements inside the interval (80 % is meant), where neither the fit saw the model (or
 its family) nor the interval was made with any error of its family.
 
-These figures are optimistic: settings of the fits were chosen by held-out errors on the same records, and no record
-was kept back from that choice. Rows of fewer than about 30 records say little on their own.
+These figures are optimistic: settings of the fits were chosen by held-out errors on the same records, and only the
+latest choices kept some families back (docs/adr/0007-time-model.md). Rows of fewer than about 30 records say little on
+their own.
 """
 _FEW = """\
 `python -m benchmarks.accuracy.few_records`: a response fitted on one GPU's records alone estimates the other, from its
@@ -56,25 +58,13 @@ def _table_row(line: Line) -> str:
     runtime = " ".join(part for part in (key.runtime, key.layout, key.precision) if part)
     cells = (
         f"{key.device}/{key.unit}", runtime, str(line.records),
-        _percent(m.median_ape), _percent(m.p90_ape), _share(m.within_10), _signed(m.bias), _rho(m),
-        _percent(line.without_family.median_ape), _percent(line.without_family.p90_ape),
-        _percent(line.without_device.median_ape), _percent(line.shipped.median_ape),
-        _share(line.inside_model), _share(line.inside_family),
-        _percent(line.roofline.median_ape), _percent(line.naive.median_ape),
+        percent(m.median_ape), percent(m.p90_ape), share(m.within_10), signed(m.bias), _rho(m),
+        percent(line.without_family.median_ape), percent(line.without_family.p90_ape),
+        percent(line.without_device.median_ape), percent(line.shipped.median_ape),
+        share(line.inside_model), share(line.inside_family),
+        percent(line.roofline.median_ape), percent(line.naive.median_ape),
     )  # fmt: skip
     return "| " + " | ".join(cells) + " |"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.0f} %"
-
-
-def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:+.1f} %".replace("-", "−")
 
 
 def _rho(score: Score) -> str:
@@ -104,7 +94,7 @@ def write_page(path: Path, lines: Sequence[Line], rows: Sequence[HeldOutRow], re
 def _pictures(path: Path, rows: Sequence[HeldOutRow]) -> list[str]:
     made = []
     for one in DOMAINS:
-        own = [r for r in rows if r.unit == one.unit and r.runtime in one.runtimes and one.layout in ("", r.layout)]
+        own = [row for row in rows if row.belongs_to(one)]
         if len(own) < 12:
             continue
         picture = path.parent / path.stem / f"{one.name}.png"
@@ -131,7 +121,7 @@ def _worst_of_all(rows: Sequence[HeldOutRow]) -> list[str]:
             predicted = row.measured_ms * (1 + error)
             lines.append(
                 f"| {row.model} {row.input_shape} | {where} | {row.measured_ms:.4g} ms | {predicted:.4g} ms "
-                f"({_signed(error)}) | {explain(row, own)} |"
+                f"({signed(error)}) | {explain(row, own)} |"
             )
         parts.append("\n".join(lines) + "\n")
     return parts

@@ -199,13 +199,7 @@ def _too_few(found: int, usable: Usable, what: str) -> CalibrationError:
 def _thinned(usable: Usable) -> Usable:
     if len(usable) <= MAX_FIT_RECORDS:
         return usable
-    chosen = np.sort(np.random.default_rng(0).permutation(len(usable))[:MAX_FIT_RECORDS])
-    return Usable(
-        tuple(usable.records[i] for i in chosen),
-        tuple(usable.sites[i] for i in chosen),
-        tuple(usable.lowered[i] for i in chosen),
-        usable.failures,
-    )
+    return usable.select(np.sort(np.random.default_rng(0).permutation(len(usable))[:MAX_FIT_RECORDS]))
 
 
 @dataclass(frozen=True, slots=True)

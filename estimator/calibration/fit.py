@@ -111,18 +111,25 @@ class HeldOut:
         kinds = {"model": self.by_model, "family": self.by_family, "device": self.by_device}
         return {kind: score(one.latency_s, self.measured) for kind, one in kinds.items() if one is not None}
 
-    def errors(self) -> HeldOutErrors:
-        """Errors on other models, then on other families, of every record: what intervals are made from."""
-        measured = self.measured
-        return HeldOutErrors(
-            np.log(np.concatenate([measured / self.by_model.latency_s, measured / self.by_family.latency_s])),
-            np.concatenate([self.by_model.novelty, self.by_family.novelty]),
-            np.repeat([1.0, FAMILY_WEIGHT], len(measured)),
-        )
-
     def spreads(self) -> Spreads:
         """Intervals of this domain, by device and runtime."""
-        return fit_spreads(self.errors(), [device_runtime_context(r.device, r.runtime) for r in self.records] * 2)
+        groups = [device_runtime_context(record.device, record.runtime) for record in self.records]
+        return fit_spreads(unseen_errors(self.measured, self.by_model, self.by_family), groups * 2)
+
+
+def unseen_errors(measured: FloatArray, by_model: Predicted, by_family: Predicted) -> HeldOutErrors:
+    """Errors on other models, then on other families, of every record: what intervals are made from.
+
+    Parameters
+    ----------
+    measured : array [record]
+        In the unit of the predictions.
+    """
+    return HeldOutErrors(
+        np.log(np.concatenate([measured / by_model.latency_s, measured / by_family.latency_s])),
+        np.concatenate([by_model.novelty, by_family.novelty]),
+        np.repeat([1.0, FAMILY_WEIGHT], len(measured)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +290,7 @@ def _silent(_: str) -> None:
 def _finished(response: Response, held_out: HeldOut, spreads: Spreads) -> Response:
     """Make the catalogue's response: with spreads of what was left out, without any device's own context."""
     measured = held_out.measured
-    novel = replace(spreads.far, median_ape=_median_ape(held_out.by_family, measured), records=len(measured))
+    novel = replace(spreads.far, median_ape=_median_ape(held_out.by_family.latency_s, measured), records=len(measured))
     if held_out.by_device is not None:
         device_count = len({record.device for record in held_out.records})
         unseen = held_out.by_device
@@ -296,8 +303,8 @@ def _finished(response: Response, held_out: HeldOut, spreads: Spreads) -> Respon
     return replace(response, contexts=shared, spreads=by_provenance)
 
 
-def _median_ape(predicted: Predicted, measured: FloatArray) -> float:
-    return float(np.median(np.abs(predicted.latency_s / measured - 1)))
+def _median_ape(predicted: FloatArray, measured: FloatArray) -> float:
+    return float(np.median(np.abs(predicted / measured - 1)))
 
 
 def _widened(spread: Spread, factor: float) -> Spread:
@@ -327,10 +334,9 @@ def _calibrations(
     for (device, runtime), indices in sorted(members.items()):
         records = [held_out.records[i] for i in indices]
         conditions = sorted({record.conditions for record in records})
-        known = Predicted(held_out.by_model.latency_s[indices], held_out.by_model.novelty[indices])
         spread = replace(
             spreads.near[device_runtime_context(device, runtime)],
-            median_ape=_median_ape(known, measured[indices]), records=len(indices),
+            median_ape=_median_ape(held_out.by_model.latency_s[indices], measured[indices]), records=len(indices),
         )  # fmt: skip
         made.append(
             Calibration(

@@ -110,8 +110,8 @@ def inside_when_left_out(errors: HeldOutErrors, groups: Sequence[str], fold_of: 
     names = np.array(groups)
     for fold in np.unique(fold_of):
         out = fold_of == fold
-        spreads = fit_spreads(errors.select(~out), [str(name) for name in names[~out]])
-        inside[out] = spreads.contains(errors.select(out), [str(name) for name in names[out]])
+        spreads = fit_spreads(errors.select(~out), names[~out].tolist())
+        inside[out] = spreads.contains(errors.select(out), names[out].tolist())
     return inside
 
 

@@ -14,6 +14,7 @@ from estimator.calibration.predict import Failure, Site, features_of, find_sites
 from estimator.calibration.records import Record
 from estimator.calibration.workload import DEFAULT_WORKERS, Lowered, Progress, Unlowered, lower_workloads, workload_of
 from estimator.errors import CalibrationError
+from estimator.lowering.kernel import IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,15 @@ class Usable:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def select(self, indices: IntArray) -> Usable:
+        """Keep some records, in the given order, and all failures."""
+        return Usable(
+            tuple(self.records[i] for i in indices),
+            tuple(self.sites[i] for i in indices),
+            tuple(self.lowered[i] for i in indices),
+            self.failures,
+        )
 
 
 def usable_records(

@@ -68,7 +68,7 @@ def _is_channels_last(tensor: Tensor) -> bool:
 
     Source: c10/core/MemoryFormat.h, is_channels_last_strides_2d.
     """
-    if tensor.ndim != 4 or 0 in tensor.stride()[1:2]:
+    if tensor.ndim != 4 or tensor.stride(1) == 0:
         return False
     least = 0
     for axis in (1, 3, 2, 0):

@@ -8,7 +8,7 @@ so that timing is one numpy call whether it is given one model or a thousand.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
 import numpy as np
@@ -125,6 +125,24 @@ class Kernel:
     def bytes_moved(self) -> int:
         """Read plus written."""
         return self.bytes_read + self.bytes_written
+
+
+def moving_kernel(
+    beside: Kernel,
+    name: str,
+    kernel_class: KernelClass,
+    *,
+    bytes_read: int,
+    bytes_written: int,
+    other_flops: int = 0,
+    elements: int = 0,
+) -> Kernel:
+    """Make a kernel that a runtime launches beside another one to move its data."""
+    return replace(
+        beside, name=f"{beside.name}.{name}", kernel_class=kernel_class, macs=0, other_flops=other_flops,
+        bytes_read=bytes_read, bytes_written=bytes_written, weight_bytes=0, gemm=Gemm(), taps=1, stride=1,
+        strided=False, fused_ops=0, elements=elements, outer_extent=0,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

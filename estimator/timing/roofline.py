@@ -252,10 +252,8 @@ def _highest_clock_ratio(unit: Unit) -> float:
 
 def _fast_core_ratio(unit: Unit) -> float:
     """Fastest ÷ slowest core of a hybrid CPU, whose static partition runs every core at the slowest rate; else 1."""
-    rates = [(c.fp32_flops_per_cycle or 0.0) * c.clock_hz for c in unit.clusters]
-    if unit.kind is not UnitKind.CPU or not rates or min(rates) <= 0:
-        return 1.0
-    return max(rates) / min(rates)
+    rates = _core_rates(unit)
+    return max(rates) / min(rates) if rates else 1.0
 
 
 def _static_partition_fraction(unit: Unit) -> float:
@@ -264,11 +262,14 @@ def _static_partition_fraction(unit: Unit) -> float:
     OpenMP's static schedule gives every core the same work, so all wait for the slowest kind:
     n · min(rate) ÷ Σ rate. One kind of core gives 1.
     """
-    rates = [(c.core_count, (c.fp32_flops_per_cycle or 0.0) * c.clock_hz) for c in unit.clusters]
-    total = sum(n * rate for n, rate in rates)
-    if unit.kind is not UnitKind.CPU or total <= 0 or any(rate <= 0 for _, rate in rates):
-        return 1.0
-    return sum(n for n, _ in rates) * min(rate for _, rate in rates) / total
+    rates = _core_rates(unit)
+    return len(rates) * min(rates) / sum(rates) if rates else 1.0
+
+
+def _core_rates(unit: Unit) -> list[float]:
+    """Vector rate of every core of a CPU, FLOP/s; empty where one is unknown, and for other units."""
+    rates = [(c.fp32_flops_per_cycle or 0.0) * c.clock_hz for c in unit.clusters for _ in range(c.core_count)]
+    return rates if unit.kind is UnitKind.CPU and all(rate > 0 for rate in rates) else []
 
 
 PRE_HTP_TENSOR_FRACTION: Final = 0.08

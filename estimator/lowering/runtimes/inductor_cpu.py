@@ -17,7 +17,7 @@ from estimator.ir.graph import Graph
 from estimator.ir.op import NormAttrs, Op, OpKind, ReduceAttrs, SoftmaxAttrs
 from estimator.lowering.classify import function_of
 from estimator.lowering.fuse import Expansion, Lowering, channels_last
-from estimator.lowering.kernel import Gemm, Kernel, KernelClass
+from estimator.lowering.kernel import Kernel, KernelClass, moving_kernel
 from estimator.lowering.patterns import PRODUCT_KINDS
 
 ALIASED_STRIDE_BYTES: Final = 4096
@@ -153,7 +153,9 @@ def _runs_plain(op: Op, lowering: Lowering) -> bool:
 def _plain_layout_copies(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
     x, out = lowering.graph.tensors[op.inputs[0]], lowering.graph.tensors[op.outputs[0]]
     for name, tensor in (("to_nchw", x), ("from_nchw", out)):
-        yield _moving(kernel, name, KernelClass.LAYOUT, tensor.size_bytes, 0)
+        yield moving_kernel(
+            kernel, name, KernelClass.LAYOUT, bytes_read=tensor.size_bytes, bytes_written=tensor.size_bytes
+        )
 
 
 def _unmergeable(name: str, lowering: Lowering) -> bool:
@@ -173,16 +175,10 @@ def _operand_copies(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kern
     for name in op.inputs[:2]:
         if _unmergeable(name, lowering):
             tensor = lowering.graph.tensors[name]
-            yield _moving(kernel, "clone", KernelClass.TRANSPOSE, tensor.size_bytes, tensor.numel)
-
-
-def _moving(kernel: Kernel, name: str, kernel_class: KernelClass, size_bytes: int, elements: int) -> Kernel:
-    """Make a kernel that reads and writes so many bytes, beside `kernel`."""
-    return replace(
-        kernel, name=f"{kernel.name}.{name}", kernel_class=kernel_class, macs=0, other_flops=0,
-        bytes_read=size_bytes, bytes_written=size_bytes, weight_bytes=0, gemm=Gemm(), taps=1, stride=1,
-        strided=False, fused_ops=0, elements=elements, outer_extent=0,
-    )  # fmt: skip
+            yield moving_kernel(
+                kernel, "clone", KernelClass.TRANSPOSE,
+                bytes_read=tensor.size_bytes, bytes_written=tensor.size_bytes, elements=tensor.numel,
+            )  # fmt: skip
 
 
 OPERAND_COPIES: Final = Expansion(

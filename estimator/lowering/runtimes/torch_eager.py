@@ -9,7 +9,7 @@ from dataclasses import replace
 from estimator.catalogue.device import UnitKind
 from estimator.ir.op import Op, OpKind, ResizeAttrs
 from estimator.lowering.fuse import Expansion, Lowering, RuntimeRules, channels_last
-from estimator.lowering.kernel import Gemm, Kernel, KernelClass
+from estimator.lowering.kernel import Kernel, KernelClass, moving_kernel
 from estimator.lowering.patterns import is_depthwise, is_norm_reduction
 
 
@@ -26,18 +26,16 @@ def _on_gpu(lowering: Lowering) -> bool:
     return lowering.target.unit_kind is UnitKind.GPU
 
 
-def _moving(kernel: Kernel, name: str, kernel_class: KernelClass, read: int, written: int, flops: int = 0) -> Kernel:
-    """Make a kernel that only moves bytes, beside `kernel`."""
-    return replace(
-        kernel, name=f"{kernel.name}.{name}", kernel_class=kernel_class, macs=0, other_flops=flops,
-        bytes_read=read, bytes_written=written, weight_bytes=0, gemm=Gemm(), taps=1, stride=1,
-        strided=False, fused_ops=0,
-    )  # fmt: skip
+def _passing(kernel: Kernel, name: str, kernel_class: KernelClass, size_bytes: int, other_flops: int = 0) -> Kernel:
+    """Make a kernel that reads and writes a tensor of this size, beside `kernel`."""
+    return moving_kernel(
+        kernel, name, kernel_class, bytes_read=size_bytes, bytes_written=size_bytes, other_flops=other_flops
+    )
 
 
 def _bias_add(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
     out = lowering.graph.tensors[op.outputs[0]]
-    yield _moving(kernel, "bias", KernelClass.POINTWISE, out.size_bytes, out.size_bytes, out.numel)
+    yield _passing(kernel, "bias", KernelClass.POINTWISE, out.size_bytes, out.numel)
 
 
 def _runs_on_tensor_cores(op: Op, lowering: Lowering) -> bool:
@@ -57,8 +55,8 @@ def _converts_both_ways(op: Op, lowering: Lowering) -> bool:
 
 def _both_ways(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
     x, out = lowering.graph.tensors[op.inputs[0]], lowering.graph.tensors[op.outputs[0]]
-    yield _moving(kernel, "to_nhwc", KernelClass.LAYOUT, x.size_bytes, x.size_bytes)
-    yield _moving(kernel, "to_nchw", KernelClass.LAYOUT, out.size_bytes, out.size_bytes)
+    yield _passing(kernel, "to_nhwc", KernelClass.LAYOUT, x.size_bytes)
+    yield _passing(kernel, "to_nchw", KernelClass.LAYOUT, out.size_bytes)
 
 
 def _converts_input(op: Op, lowering: Lowering) -> bool:
@@ -70,7 +68,7 @@ def _converts_input(op: Op, lowering: Lowering) -> bool:
 
 def _to_nhwc(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
     x = lowering.graph.tensors[op.inputs[0]]
-    yield _moving(kernel, "to_nhwc", KernelClass.LAYOUT, x.size_bytes, x.size_bytes)
+    yield _passing(kernel, "to_nhwc", KernelClass.LAYOUT, x.size_bytes)
 
 
 def _norm_of_strided(op: Op, lowering: Lowering) -> bool:
@@ -81,7 +79,7 @@ def _norm_of_strided(op: Op, lowering: Lowering) -> bool:
 
 def _contiguous_copy(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
     x = lowering.graph.tensors[op.inputs[0]]
-    yield _moving(kernel, "contiguous", KernelClass.TRANSPOSE, x.size_bytes, x.size_bytes)
+    yield _passing(kernel, "contiguous", KernelClass.TRANSPOSE, x.size_bytes)
 
 
 def _interpolates_planes(op: Op, lowering: Lowering) -> bool:
