@@ -1,8 +1,9 @@
-"""A device without records, and with five or ten of its own: each known from the records of the other alone.
+"""A device without records, and with five or ten of its own: each known from the records of another alone.
 
 ::
 
     python -m benchmarks.accuracy.few_records                    the table on the screen, few_records.csv beside this
+    python -m benchmarks.accuracy.few_records cpu-torch-compile        the other CPU alone, nothing written
     python -m benchmarks.accuracy.few_records --without vit,regnet     without some families, in fit and score
 
 Every eager GPU domain is fitted on the records of one GPU; the other is then estimated from its datasheet, and again
@@ -32,8 +33,8 @@ from estimator.calibration.domains import Domain, device_context, domain
 from estimator.calibration.fit import fit_once, recentred
 from estimator.calibration.observe import Usable, observe, usable_records
 from estimator.calibration.optimise import select_records
-from estimator.calibration.predict import Site
-from estimator.calibration.records import Record
+from estimator.calibration.predict import Site, place_at
+from estimator.calibration.records import Record, read_records
 from estimator.calibration.score import score
 from estimator.catalogue.calibration import Response
 from estimator.frontends.zoo_family import family_of
@@ -42,7 +43,10 @@ from estimator.timing.coefficients import DATASHEET_SPREAD, Coefficients
 from estimator.timing.response import combined_offset
 
 RESULTS: Final = Path(__file__).parent / "few_records.csv"
-DOMAIN_NAMES: Final = ("gpu-torch-eager-nhwc", "gpu-torch-eager-nchw", "gpu-torch-compile")
+GPU_DOMAINS: Final = ("gpu-torch-eager-nhwc", "gpu-torch-eager-nchw", "gpu-torch-compile")
+CPU_DOMAIN: Final = "cpu-torch-compile"
+DOMAIN_NAMES: Final = (*GPU_DOMAINS, CPU_DOMAIN)
+OTHER_CPU: Final = Path(__file__).parent / "other_cpu"
 COUNTS: Final = (5, 10, 20)
 RANDOM_DRAWS: Final = 20
 CHOSEN_DRAWS: Final = 5
@@ -75,8 +79,26 @@ def study(one: Domain, usable: Usable, group_of: Callable[[Record], str]) -> lis
         shared = _without_unseen(response, usable.records[of_known[0]].device)
         for estimated in np.unique(groups[groups != known]):
             target = usable.select(np.flatnonzero(groups == estimated))
-            rows += _from_few(one.name, str(known), str(estimated), target, shared)
+            rows += _from_few(one.name, str(known), str(estimated), target, _always(shared, one.name), OffsetPrior())
     return rows
+
+
+def study_other_cpu(workers: int) -> list[FewRecordsRow]:
+    """Estimate the CPU that no fit has seen, by vector width and framework version."""
+    records = [replace(r, device=str(OTHER_CPU / f"{r.device}.yaml")) for r in read_records(OTHER_CPU / "records.csv")]
+    usable = usable_records(records, worker_count=workers)
+    groups = [f"{Path(r.device).stem}, {r.conditions.partition(';')[0]}" for r in usable.records]
+    rows: list[FewRecordsRow] = []
+    for group in sorted(set(groups)):
+        target = usable.select(np.array([i for i, name in enumerate(groups) if name == group]))
+        rows += _from_few(CPU_DOMAIN, "i9-10940x", group, target, lambda site: place_at(site).coefficients, None)
+    return rows
+
+
+def _always(response: Response, name: str) -> Callable[[Site], Coefficients]:
+    offset = combined_offset((), len(response.class_names))
+    coefficients = Coefficients(response, offset, "family", DATASHEET_SPREAD, response.records, name)
+    return lambda _: coefficients
 
 
 def _without_unseen(response: Response, device: str) -> Response:
@@ -86,14 +108,15 @@ def _without_unseen(response: Response, device: str) -> Response:
     return recentred(replace(response, contexts=kept))
 
 
-def _from_few(name: str, known: str, estimated: str, target: Usable, response: Response) -> list[FewRecordsRow]:
-    offset = combined_offset((), len(response.class_names))
-    coefficients = Coefficients(response, offset, "family", DATASHEET_SPREAD, response.records, name)
-
-    def of_site(_: Site) -> Coefficients:
-        return coefficients
-
-    fit = OffsetFit(target, of_site, OffsetPrior())
+def _from_few(
+    name: str,
+    known: str,
+    estimated: str,
+    target: Usable,
+    of_site: Callable[[Site], Coefficients],
+    prior: OffsetPrior | None,
+) -> list[FewRecordsRow]:
+    fit = OffsetFit(target, of_site, prior)
     everything = np.arange(len(target))
     measured = np.exp(fit.log_measured)
 
@@ -102,7 +125,9 @@ def _from_few(name: str, known: str, estimated: str, target: Usable, response: R
         for draw in draws:
             others = np.setdiff1d(everything, draw)
             own = (
-                OffsetFit(target.select(draw), of_site, fit.prior).offset(np.arange(len(draw))) if len(draw) else offset
+                OffsetFit(target.select(draw), of_site, fit.prior).offset(np.arange(len(draw)))
+                if len(draw)
+                else combined_offset((), fit.class_count)
             )
             s = score(fit.predict(own, others), measured[others])
             figures.append((s.median_ape, s.p90_ape, s.within_10, s.bias))
@@ -112,7 +137,7 @@ def _from_few(name: str, known: str, estimated: str, target: Usable, response: R
 
     rows = [row("", [everything[:0]])]
     covariance = fit.departure_covariance()
-    for count in COUNTS:
+    for count in (n for n in COUNTS if n <= len(target) // 2):
         shuffled = [np.random.default_rng(seed).permutation(len(target)) for seed in range(RANDOM_DRAWS)]
         rows.append(row("at random", [order[:count] for order in shuffled]))
         pools = [np.sort(order[: len(target) // 3]) for order in shuffled[:CHOSEN_DRAWS]]
@@ -171,12 +196,16 @@ def main() -> int:
     records = [record for record in all_records() if family_of(record.model) not in left_out]
     rows: list[FewRecordsRow] = []
     for name in options.domains:
+        if name == CPU_DOMAIN:
+            rows += study_other_cpu(options.workers)
+            continue
         one = domain(name)
         usable = usable_records(one.select(records), worker_count=options.workers)
         rows += study(one, usable, group_of(one))
     print(table(rows))
-    write_rows(rows)
-    print(f"wrote {RESULTS}", file=sys.stderr)
+    if tuple(options.domains) == DOMAIN_NAMES and not options.without:
+        write_rows(rows)
+        print(f"wrote {RESULTS}", file=sys.stderr)
     return 0
 
 

@@ -29,6 +29,7 @@ from estimator.calibration.observe import observe, usable_records
 from estimator.calibration.records import Record, read_records, shape_text
 from estimator.calibration.score import Score
 from estimator.catalogue.calibration_file import calibration_directory, dump_calibration, dump_response
+from estimator.dtypes import Precision
 from estimator.units import ms_from_s
 
 HERE = Path(__file__).parent
@@ -61,7 +62,12 @@ class HeldOutRow:
 
     def belongs_to(self, one: Domain) -> bool:
         """Whether it is a row of this domain."""
-        return self.unit == one.unit and self.runtime in one.runtimes and one.layout in ("", self.layout)
+        return (
+            self.unit == one.unit
+            and self.runtime in one.runtimes
+            and one.layout in ("", self.layout)
+            and (not one.precisions or Precision(self.precision) in one.precisions)
+        )
 
 
 def all_records() -> tuple[Record, ...]:

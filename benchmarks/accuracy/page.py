@@ -108,7 +108,8 @@ def _worst_of_all(rows: Sequence[HeldOutRow]) -> list[str]:
     parts = []
     for title, units in (("GPUs and CPUs", ("gpu", "cpu")), ("NPUs and phones", ("npu",))):
         mobile = units == ("npu",)
-        own = [r for r in rows if (r.unit == "npu" or r.runtime in ("tflite", "onnxruntime")) == mobile]
+        networks = [r for r in rows if not r.model.startswith("kernel:")]
+        own = [r for r in networks if (r.unit == "npu" or r.runtime in ("tflite", "onnxruntime")) == mobile]
         if not own:
             continue
         lines = [

@@ -15,9 +15,10 @@ from typing import Final
 from estimator.calibration.objective import Priors
 from estimator.calibration.records import Record
 from estimator.catalogue.loader import load_device
+from estimator.dtypes import Precision
 from estimator.errors import CalibrationError
 from estimator.lowering.kernel import KernelClass
-from estimator.timing.coefficients import SIZE_CONTEXT, generation_context, log_size
+from estimator.timing.coefficients import SINGLE_KERNELS, SIZE_CONTEXT, generation_context, log_size
 
 
 class Context(StrEnum):
@@ -88,6 +89,8 @@ class Domain:
         Kind of unit: cpu, gpu or npu.
     layout : str
         ``nchw`` or ``nhwc``; "" takes every layout.
+    precisions : tuple of Precision
+        () takes every precision.
     conditions : str
         Text that a record's conditions must contain; "" takes all.
     max_latency_s : float or None
@@ -100,6 +103,10 @@ class Domain:
         Parts that models, and families, are held out in.
     residual : tuple of float or None
         (length, noise) of the correction by networks of like composition; None for none.
+    residual_only_on : str
+        The one device that the correction holds for; "" where it carries over to others.
+    like : tuple of (KernelClass, KernelClass)
+        A class that no record has, and the one whose coefficients it takes because it does the same work.
     """
 
     name: str
@@ -108,11 +115,14 @@ class Domain:
     contexts: tuple[Context, ...]
     priors: Priors
     layout: str = ""
+    precisions: tuple[Precision, ...] = ()
     conditions: str = ""
     max_latency_s: float | None = None
     epochs: int = 40
     folds: int = 8
     residual: tuple[float, float] | None = None
+    residual_only_on: str = ""
+    like: tuple[tuple[KernelClass, KernelClass], ...] = ()
 
     def contains(self, record: Record) -> bool:
         """Whether a record belongs to this domain's fit."""
@@ -120,6 +130,7 @@ class Domain:
             record.unit == self.unit
             and record.runtime in self.runtimes
             and self.layout in ("", record.layout)
+            and (not self.precisions or record.precision in self.precisions)
             and self.conditions in record.conditions
             and (self.max_latency_s is None or record.latency_s <= self.max_latency_s)
         )
@@ -134,6 +145,20 @@ class Domain:
 
 
 _GPU_EAGER = Priors(hidden=16, cache_exponent=1.0, network_weight=0.4)
+_HALF = (Precision.AMP_FP16, Precision.AMP_BF16, Precision.FP16, Precision.BF16)
+_GPU_KERNELS = Priors(
+    hidden=0, cache_exponent=1.0, noise=0.1, fixed_s=3e-5, fits_under_floor=False,
+    contexts=(("device", (0.2, 0.2, 0.3, 0.5, 0.1)),),
+)  # fmt: skip
+"""Kernels of arbitrary extents differ by which variant a library picks: more noise than networks. One call alone takes
+tens of microseconds on the host. Sustained clocks are assumed, so their floor must not hide what records say."""
+_LIKE_CLASSES = (
+    (KernelClass.CONV_POINTWISE, KernelClass.MATMUL), (KernelClass.CONV_GROUPED, KernelClass.CONV_DENSE),
+    (KernelClass.CONV_3D, KernelClass.CONV_DENSE), (KernelClass.CONV_TRANSPOSED, KernelClass.CONV_DENSE),
+    (KernelClass.ATTENTION, KernelClass.BATCHED_MATMUL), (KernelClass.RECURRENT, KernelClass.MATMUL),
+    (KernelClass.NORM, KernelClass.POINTWISE), (KernelClass.COPY, KernelClass.POINTWISE),
+    (KernelClass.CAST, KernelClass.POINTWISE),
+)  # fmt: skip
 _GPU_COMPILE = Priors(hidden=0, cache_exponent=1.0)
 _CPU = Priors(hidden=0, weight_cost_prior=0.5, launch_s=2e-5, launch_by_class=0.5)
 _MOBILE = Priors(
@@ -166,14 +191,21 @@ _MOBILE_GPU = Priors(hidden=0, launch_s=2e-5, fixed_s=5e-4, context_rate=1.0, co
 DOMAINS: Final[tuple[Domain, ...]] = (
     Domain(
         "gpu-torch-eager-nchw", "gpu", ("torch-eager",), (Context.DEVICE,), _GPU_EAGER,
-        layout="nchw", residual=(0.3, 0.05),
+        layout="nchw", precisions=_HALF, residual=(0.3, 0.05),
     ),
     Domain(
         "gpu-torch-eager-nhwc", "gpu", ("torch-eager",), (Context.DEVICE,), _GPU_EAGER,
-        layout="nhwc", residual=(0.3, 0.05),
+        layout="nhwc", precisions=_HALF, residual=(0.3, 0.05),
+    ),
+    Domain(
+        SINGLE_KERNELS, "gpu", ("torch-eager",), (Context.DEVICE,), _GPU_KERNELS,
+        precisions=(Precision.FP32,), like=_LIKE_CLASSES,
     ),
     Domain("gpu-torch-compile", "gpu", ("torch-compile",), (Context.DEVICE,), _GPU_COMPILE, residual=(0.3, 0.05)),
-    Domain("cpu-torch-compile", "cpu", ("torch-compile",), (Context.DEVICE,), _CPU, residual=(0.4, 0.05)),
+    Domain(
+        "cpu-torch-compile", "cpu", ("torch-compile",), (Context.DEVICE,), _CPU, residual=(0.4, 0.05),
+        residual_only_on="i9-10940x",
+    ),
     Domain(
         "npu", "npu", ("tflite", "qnn", "qnn_dlc", "onnxruntime"),
         (

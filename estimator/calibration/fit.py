@@ -28,7 +28,7 @@ from estimator.calibration.workload import DEFAULT_WORKERS
 from estimator.catalogue.calibration import Calibration, ContextOffset, FloatArray, Response, Spread
 from estimator.errors import CalibrationError
 from estimator.frontends.zoo_family import family_of
-from estimator.lowering.kernel import IntArray
+from estimator.lowering.kernel import CLASS_INDEX, IntArray
 from estimator.timing.latency import novelty
 from estimator.timing.residual import residual_log_factors
 from estimator.timing.response import combined_offset
@@ -178,7 +178,7 @@ def fit_domain(
     held_out = hold_out(domain, usable, observations, tell)
     tell(f"{domain.name}: all records")
     fitted = fit_once(domain, observations)
-    response = recentred(fitted.response)
+    response = with_likenesses(recentred(fitted.response), domain)
     spreads = held_out.spreads()
     calibrations = _calibrations(domain, response, held_out, spreads, date)
     return DomainFit(_finished(response, held_out, spreads), calibrations, held_out, usable.failures)
@@ -195,6 +195,7 @@ def fit_once(domain: Domain, observations: Observations) -> Fitted:
     length, noise = domain.residual
     left = observations.log_measured - fitted.log_latency(observations)
     residual = fit_residual(record_compositions(response, observations), left, length=length, noise=noise)
+    residual = replace(residual, only_on=domain.residual_only_on)
     return replace(fitted, response=replace(response, residual=residual))
 
 
@@ -219,6 +220,16 @@ def recentred(response: Response) -> Response:
         log_fixed_s=response.log_fixed_s + offset.fixed,
         contexts=moved,
     )
+
+
+def with_likenesses(response: Response, domain: Domain) -> Response:
+    """Give classes that no record has the coefficients of those that the domain says they are like."""
+    names = ("log_compute_efficiency", "log_memory_efficiency", "log_k_half", "log_n_half", "log_weight_cost")
+    columns = {name: getattr(response, name).copy() for name in names}
+    for unseen, like in domain.like:
+        for column in columns.values():
+            column[CLASS_INDEX[unseen]] = column[CLASS_INDEX[like]]
+    return replace(response, **columns)
 
 
 def _start_unseen_devices_from_the_mean(objective: Objective, vector: FloatArray, observations: Observations) -> None:

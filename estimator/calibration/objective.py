@@ -195,7 +195,7 @@ class Objective:
         self.feature_mean: FloatArray = mean_and_scale[0]
         self.feature_scale: FloatArray = mean_and_scale[1]
         self.standard = ((matrix - self.feature_mean) / self.feature_scale).astype(np.float32)
-        self.log_compute = np.log(f.times.compute_s + FLOOR_S)
+        self.log_compute = np.log((f.times.compute_s + FLOOR_S) / f.core_gain)
         self.log_memory = np.log(f.times.memory_s + FLOOR_S)
         self.hit = cache_hit(f, priors.cache_exponent)
         self.log_wave = np.log(f.wave_fill) * f.is_product

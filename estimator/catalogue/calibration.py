@@ -8,7 +8,7 @@ A `ContextOffset` says how one context (a device, a runtime version, a precision
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -88,11 +88,19 @@ class Residual:
         Of each anchor's similarity in the log time factor.
     length : float
         Distance at which similarity has fallen to exp(−½).
+    only_on : str
+        The device that alone departs so, where the records are all of one and its departures do not carry over; "" for
+        every device.
     """
 
     anchors: FloatArray
     weights: FloatArray
     length: float
+    only_on: str = ""
+
+    def on(self, device: str) -> Residual:
+        """As it applies to a device: elsewhere than where it belongs its weights are zero, its anchors still known."""
+        return self if self.only_on in ("", device) else replace(self, weights=np.zeros_like(self.weights))
 
 
 @dataclass(frozen=True, slots=True)

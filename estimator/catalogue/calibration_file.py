@@ -153,6 +153,7 @@ def dump_response(response: Response, path: Path) -> None:
         r = response.residual
         document["residual"] = {
             "length": r.length,
+            **({"only_on": r.only_on} if r.only_on else {}),
             "anchors": [[round(float(v), 4) for v in row] for row in r.anchors],
             "weights": [round(float(v), 5) for v in r.weights],
         }
@@ -292,6 +293,7 @@ def _residual(fields: _Fields) -> Residual:
         anchors=fields.array("anchors", (len(weights), width)),
         weights=fields.array("weights", (len(weights),)),
         length=fields.number("length"),
+        only_on=fields.text("only_on") if fields.has("only_on") else "",
     )
 
 

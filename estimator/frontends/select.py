@@ -11,6 +11,8 @@ References
     A model zoo; weights are random and never allocated.
 ``pkg.module:callable``
     The user's own code, imported from the working directory; returns an ``nn.Module``. Runs code: never for a service.
+``kernel:OP``
+    One op, for records of single kernels: ``kernel:linear-768``; see `frontends.kernel_source`.
 ``NAME``
     torchvision first, then timm.
 """
@@ -23,10 +25,13 @@ from pathlib import Path
 
 from estimator.errors import BadOptionError, EstimatorError, ModelFileError, UnknownModelError
 from estimator.frontends.input_shape import InputShape, parse_input_shapes, shapes_by_name
+from estimator.frontends.kernel_source import SCHEME as KERNEL_SCHEME
+from estimator.frontends.kernel_source import load_kernel
 from estimator.ir.graph import Graph
 
 LAYOUTS = ("nchw", "nhwc")
 ZOOS = ("torchvision", "timm", "transformers")
+SCHEMES = (*ZOOS, KERNEL_SCHEME)
 _FILE_SUFFIXES = (".onnx", ".tflite", ".lite", ".pt2", ".pb", ".pbtxt", ".meta", ".keras", ".h5", ".json")
 _FOREIGN_SUFFIXES = {
     ".pt": "a pickled checkpoint", ".pth": "a pickled checkpoint", ".ckpt": "a pickled checkpoint",
@@ -86,6 +91,8 @@ def load_graph(
     path = Path(reference)
     if _looks_like_file(reference, path):
         graph = _load_file(path, shapes, batch, prune)
+    elif reference.startswith(f"{KERNEL_SCHEME}:"):
+        graph = load_kernel(reference, shapes, batch)
     else:
         from estimator.frontends.torch_model import load_torch
 
@@ -98,7 +105,7 @@ def load_graph(
 def is_user_code(reference: str) -> bool:
     """Whether resolving the reference would run code of the caller's choosing (a service must refuse it)."""
     scheme = reference.partition(":")[0]
-    return scheme not in ZOOS and _MODULE_CALLABLE.fullmatch(reference) is not None
+    return scheme not in SCHEMES and _MODULE_CALLABLE.fullmatch(reference) is not None
 
 
 def _check_options(batch: int | None, layout: str, seq_len: int | None) -> None:
@@ -110,7 +117,7 @@ def _check_options(batch: int | None, layout: str, seq_len: int | None) -> None:
 
 
 def _looks_like_file(reference: str, path: Path) -> bool:
-    if reference.partition(":")[0] in ZOOS and ":" in reference:
+    if reference.partition(":")[0] in SCHEMES and ":" in reference:
         return False
     if path.suffix.lower() in (*_FILE_SUFFIXES, *_FOREIGN_SUFFIXES) or "/" in reference or "\\" in reference:
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from estimator.catalogue.calibration import Calibration, ContextOffset, Response, Spread
@@ -31,7 +31,13 @@ class Coefficients:
     note: str = ""
 
 
-def response_candidates(unit: Unit, runtime: str, layout: str) -> tuple[tuple[str, bool], ...]:
+SINGLE_KERNELS: Final = "gpu-torch-eager-fp32"
+"""The response that knows single kernels alone: CUDA cores' products in fp32, of which no network is on record."""
+
+_KERNELS_NOTE: Final = {SINGLE_KERNELS: "fp32 on GPUs is known from single kernels; no network was measured"}
+
+
+def response_candidates(unit: Unit, runtime: str, layout: str, precision: Precision) -> tuple[tuple[str, bool], ...]:
     """Shared responses to try in order, each with whether it was fitted for this runtime.
 
     A runtime without records borrows from the nearest one that compiles or dispatches alike.
@@ -47,7 +53,8 @@ def response_candidates(unit: Unit, runtime: str, layout: str) -> tuple[tuple[st
     if unit.ceiling("fp16", engine="tensor") is None and runtime in ("tflite", "qnn", "qnn_dlc", "coreml"):
         return (("gpu-mobile", True), ("gpu-torch-compile", False))
     if runtime == "torch-eager":
-        return ((f"gpu-torch-eager-{layout}", True),)
+        by_layout = (f"gpu-torch-eager-{layout}", True)
+        return ((SINGLE_KERNELS, True), by_layout) if precision is Precision.FP32 else (by_layout,)
     return (("gpu-torch-compile", runtime == "torch-compile"),)
 
 
@@ -75,15 +82,17 @@ def choose_coefficients(
         ``family`` ignores the device's own records, ``datasheet`` all fits of its runtime.
     """
     if calibration is not None and RANKS[limit] >= RANKS["calibrated"] and _covers(calibration, precision):
-        response = responses(_response_name(calibration, unit, runtime, layout))
+        response = responses(_response_name(calibration, unit, runtime, layout, precision))
         offset = combined_offset(
             (*_shared_offsets(response, unit, runtime, precision), calibration.offset), len(response.class_names)
         )
         return Coefficients(
-            response, offset, "calibrated", calibration.spread, calibration.sample_count,
-            f"{calibration.device}/{calibration.unit}/{calibration.runtime}",
+            _on_device(response, device), offset, "calibrated", calibration.spread, calibration.sample_count,
+            f"{calibration.device}/{calibration.unit}/{calibration.runtime}", _KERNELS_NOTE.get(response.name, ""),
         )  # fmt: skip
-    name, exact = next((c for c in response_candidates(unit, runtime, layout) if c[0] in available), ("", False))
+    name, exact = next(
+        (c for c in response_candidates(unit, runtime, layout, precision) if c[0] in available), ("", False)
+    )
     if not name:
         raise LookupError(f"no response for {unit.kind.value} {runtime}")
     response = responses(name)
@@ -91,13 +100,19 @@ def choose_coefficients(
     offset = combined_offset(_shared_offsets(response, unit, runtime, precision), len(response.class_names))
     spread = response.spreads.get(kind, DATASHEET_SPREAD)
     records = response.records if kind == "family" else 0
-    note = "" if exact else f"no records of {runtime} on this kind of unit: coefficients of {name} are used"
-    return Coefficients(response, offset, kind, spread, records, name, note)
+    borrowed = f"no records of {runtime} on this kind of unit: coefficients of {name} are used"
+    note = _KERNELS_NOTE.get(name, "") if exact else borrowed
+    return Coefficients(_on_device(response, device), offset, kind, spread, records, name, note)
 
 
-def _response_name(calibration: Calibration, unit: Unit, runtime: str, layout: str) -> str:
+def _on_device(response: Response, device: Device) -> Response:
+    """Drop what networks departed by on some other device alone."""
+    return response if response.residual is None else replace(response, residual=response.residual.on(device.id))
+
+
+def _response_name(calibration: Calibration, unit: Unit, runtime: str, layout: str, precision: Precision) -> str:
     """Prefer the layout's own response where the offset was fitted with it too."""
-    candidates = (name for name, _ in response_candidates(unit, runtime, layout))
+    candidates = (name for name, _ in response_candidates(unit, runtime, layout, precision))
     return next((name for name in candidates if name in calibration.other_responses), calibration.response)
 
 

@@ -12,7 +12,15 @@ from typing import Final
 import numpy as np
 
 from estimator.lowering.kernel import FloatArray, IntArray, KernelTable
-from estimator.timing.roofline import Ceilings, RooflineTimes, is_depthwise, is_product, roofline_times
+from estimator.timing.roofline import (
+    Ceilings,
+    RooflineTimes,
+    core_gain,
+    is_depthwise,
+    is_product,
+    multiplied_macs,
+    roofline_times,
+)
 
 FLOOR_S: Final = 1e-12
 """Keeps logarithms finite for kernels that compute or move nothing."""
@@ -45,6 +53,8 @@ class KernelFeatures:
     ----------
     core_rate : array [kernel]
         Of the unit, the same for all; see `Ceilings.core_rate`.
+    core_gain : array [kernel]
+        See `roofline.core_gain`.
     k, n : array [kernel]
         Reduction length and output width of a product. Lanes of a vector unit are channels: a depthwise convolution
         there is as wide as its channels, and one step reduces its taps in every lane.
@@ -61,6 +71,7 @@ class KernelFeatures:
     n: FloatArray
     is_product: np.ndarray
     core_rate: FloatArray
+    core_gain: FloatArray
     unaligned: FloatArray
     wave_fill: FloatArray
     cache_ratio_log2: FloatArray
@@ -108,17 +119,19 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
         class_index=table.class_index,
         times=times,
         floor_s=np.maximum(
-            (2 * table.macs + table.other_flops) / ceilings.fastest_flops_per_s, table.serial_steps * MEMORY_LATENCY_S
+            (2 * multiplied_macs(table, ceilings) + table.other_flops) / ceilings.fastest_flops_per_s,
+            table.serial_steps * MEMORY_LATENCY_S,
         ),
         weight_s=table.weight_bytes * table.weight_passes / ceilings.bandwidth_bytes_per_s,
         k=np.where(on_vector_unit, k * ceilings.channel_lanes, k),
         n=np.where(on_vector_unit, batch, n),
         is_product=product,
         core_rate=np.full(len(product), ceilings.core_rate),
+        core_gain=core_gain(table, ceilings),
         unaligned=(n_odd + channels_odd) * product,
         wave_fill=np.clip(wave_fill, 0.05, 1.0),
         cache_ratio_log2=cache_ratio_log2,
-        launches=table.launches,
+        launches=table.launches * ceilings.dispatch_slowness,
         count=table.count,
         matrix=matrix,
     )

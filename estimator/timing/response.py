@@ -2,13 +2,14 @@
 
 For a kernel of class c in context x (device + runtime + precision offsets add up):
 
-    log t_compute = log(compute roofline) − log e_c[c] − x.compute − log s_k·s_n·u·w
+    log t_compute = log(compute roofline) − log e_c[c] − x.compute − log s_k·s_n·u·w·v
     log t_memory  = log(memory roofline)  − log e_m[c] − x.memory  − log(1 + g·hit)
     t_body        = (t_compute³ + t_memory³)^(1/3) · exp(network + x.classes[c])
     t             = t_body + weight passes + launches · launch overhead
 
 with s_k = k/(k + ρ·k_half), ρ the core rate, s_n alike, u the cost of unaligned extents, w the filled share of the
-last wave and hit = 1 ÷ (1 + (bytes ÷ cache)^q). The latency of an inference adds its fixed cost.
+last wave, v the gain of a CPU's cores and hit = 1 ÷ (1 + (bytes ÷ cache)^q). The latency of an inference adds
+its fixed cost.
 Source: docs/model/time.md; the smooth maximum's exponent 3 and every term's gain: docs/adr/0007-time-model.md.
 """
 
@@ -86,6 +87,7 @@ def kernel_times(response: Response, features: KernelFeatures, offset: ContextOf
         np.log(features.times.compute_s + FLOOR_S)
         - response.log_compute_efficiency[c]
         - offset.compute
+        - np.log(features.core_gain)
         - saturation_log(response, features)
     )
     log_memory = (

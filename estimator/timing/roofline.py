@@ -15,6 +15,14 @@ from estimator.catalogue.device import Unit, UnitKind
 from estimator.dtypes import Precision
 from estimator.errors import MissingCeilingError
 from estimator.lowering.kernel import CLASS_INDEX, FloatArray, KernelClass, KernelTable
+from estimator.timing.cpu_cores import (
+    dispatch_slowness,
+    fast_core_ratio,
+    held_share,
+    matrix_product_gain,
+    narrow_core_gain,
+    shared_fraction,
+)
 
 PRODUCT_CLASSES: Final = frozenset(
     {
@@ -33,7 +41,12 @@ PRODUCT_CLASSES: Final = frozenset(
 )
 _IS_PRODUCT = np.zeros(len(CLASS_INDEX), dtype=bool)
 _IS_PRODUCT[[CLASS_INDEX[c] for c in PRODUCT_CLASSES]] = True
+_MATRIX_PRODUCTS = [
+    CLASS_INDEX[c]
+    for c in (KernelClass.MATMUL, KernelClass.BATCHED_MATMUL, KernelClass.ATTENTION, KernelClass.RECURRENT)
+]
 _DEPTHWISE = CLASS_INDEX[KernelClass.CONV_DEPTHWISE]
+_DENSE = CLASS_INDEX[KernelClass.CONV_DENSE]
 
 DVFS_EXPONENT: Final = 1 / 2
 """Dynamic power is C·V²·f: P^(1/3) while V follows f, P where V is at its floor and for what leaks. Half lies between.
@@ -109,7 +122,8 @@ class Ceilings:
     rated_flops_per_s : float
         The advertised dense peak of the same dtype: what naive FLOPs ÷ peak uses.
     fastest_flops_per_s : float
-        That peak at the highest clock the part may reach, as far as its power lets it: nothing runs faster.
+        That peak at the highest clock the part may reach, as far as its power lets it: nothing runs faster. On a
+        hybrid CPU, what equal chunks per core allow.
     core_count : int
         SMs or cores that a kernel's tiles are spread over.
     cache_bytes : float
@@ -124,6 +138,12 @@ class Ceilings:
         memory time, which is activations alone (local memory), but of its weight passes.
     fast_core_ratio : float
         Rate of the fastest core ÷ the rate per core that `vector_flops_per_s` counts; above 1 on hybrid CPUs.
+    narrow_core_gain, matrix_product_gain : float
+        Efficiency on a CPU's cores ÷ that on the cores it was fitted on: of everything, and of matrix products.
+    dispatch_slowness : float
+        Time of a launch ÷ that on the CPU that launches were fitted on.
+    uses_winograd : bool
+        3×3 convolutions of stride 1 run in Winograd's form; see `WINOGRAD_REDUCTION`.
     """
 
     product_flops_per_s: float
@@ -137,6 +157,10 @@ class Ceilings:
     streams_weights: bool = False
     core_rate: float = 1.0
     fast_core_ratio: float = 1.0
+    narrow_core_gain: float = 1.0
+    matrix_product_gain: float = 1.0
+    dispatch_slowness: float = 1.0
+    uses_winograd: bool = False
 
 
 _DTYPES_OF: dict[Precision, tuple[str, ...]] = {
@@ -170,11 +194,12 @@ def ceilings_of(unit: Unit, precision: Precision) -> Ceilings:
         )
     vector = unit.ceiling("fp32", engine="vector") or unit.ceiling("fp16", engine="vector")
     held = held_clock_fraction(unit)
-    product = rated * held * _static_partition_fraction(unit) * _tensor_engine_fraction(unit)
+    shared = rated * shared_fraction(unit)
+    product = shared * held * _tensor_engine_fraction(unit)
     return Ceilings(
         product_flops_per_s=product,
         rated_flops_per_s=rated,
-        fastest_flops_per_s=rated * _fastest_clock_ratio(unit, held),
+        fastest_flops_per_s=shared * _fastest_clock_ratio(unit, held),
         vector_flops_per_s=vector.flops_per_s * product / rated
         if vector
         else rated * held / VECTOR_FRACTION_OF_PRODUCT,
@@ -184,8 +209,17 @@ def ceilings_of(unit: Unit, precision: Precision) -> Ceilings:
         channel_lanes=NPU_CHANNEL_LANES if unit.kind is UnitKind.NPU else 1,
         streams_weights=unit.kind is UnitKind.NPU,
         core_rate=_core_rate(unit, rated),
-        fast_core_ratio=_fast_core_ratio(unit),
+        fast_core_ratio=fast_core_ratio(unit),
+        narrow_core_gain=narrow_core_gain(unit),
+        matrix_product_gain=matrix_product_gain(unit),
+        dispatch_slowness=dispatch_slowness(unit),
+        uses_winograd=unit.kind is UnitKind.GPU and precision is Precision.FP32,
     )
+
+
+WINOGRAD_REDUCTION: Final = 2.25
+"""Multiplications of a 3×3 convolution ÷ those of F(2×2, 3×3): 36 ÷ 16. Source: Lavin & Gray (2016), CVPR, section 4.1.
+cuDNN takes it for fp32 on CUDA cores (scudnn_winograd kernels in NeuSight's records); tensor cores do not."""
 
 
 NPU_CHANNEL_LANES: Final = 32
@@ -214,6 +248,8 @@ def held_clock_fraction(unit: Unit) -> float:
     boost = unit.boost_clock_hz
     if unit.sustained_clock_hz and boost:
         return min(1.0, unit.sustained_clock_hz / boost)
+    if unit.kind is UnitKind.CPU and unit.clusters:
+        return held_share(unit)
     wide = unit.kind is UnitKind.CPU and (unit.vector_bits or 0) >= WIDE_VECTOR_BITS
     if wide and unit.base_clock_hz and boost:
         return min(1.0, unit.base_clock_hz / boost)
@@ -248,28 +284,6 @@ def _highest_clock_ratio(unit: Unit) -> float:
     if unit.max_clock_hz and unit.boost_clock_hz:
         return max(1.0, unit.max_clock_hz / unit.boost_clock_hz)
     return 1.0
-
-
-def _fast_core_ratio(unit: Unit) -> float:
-    """Fastest ÷ slowest core of a hybrid CPU, whose static partition runs every core at the slowest rate; else 1."""
-    rates = _core_rates(unit)
-    return max(rates) / min(rates) if rates else 1.0
-
-
-def _static_partition_fraction(unit: Unit) -> float:
-    """Share of a hybrid CPU's peak that equal chunks per core can reach.
-
-    OpenMP's static schedule gives every core the same work, so all wait for the slowest kind:
-    n · min(rate) ÷ Σ rate. One kind of core gives 1.
-    """
-    rates = _core_rates(unit)
-    return len(rates) * min(rates) / sum(rates) if rates else 1.0
-
-
-def _core_rates(unit: Unit) -> list[float]:
-    """Vector rate of every core of a CPU, FLOP/s; empty where one is unknown, and for other units."""
-    rates = [(c.fp32_flops_per_cycle or 0.0) * c.clock_hz for c in unit.clusters for _ in range(c.core_count)]
-    return rates if unit.kind is UnitKind.CPU and all(rate > 0 for rate in rates) else []
 
 
 PRE_HTP_TENSOR_FRACTION: Final = 0.08
@@ -312,11 +326,17 @@ def roofline_times(table: KernelTable, ceilings: Ceilings) -> RooflineTimes:
     product_rate = np.where(on_tensor_engine, ceilings.product_flops_per_s, ceilings.vector_flops_per_s)
     padding = np.where(product, channel_padding(table, ceilings.channel_lanes), 1.0)
     vector_flops = table.other_flops + table.special_flops
-    compute = 2 * table.macs * padding / product_rate + vector_flops / ceilings.vector_flops_per_s
+    compute = 2 * multiplied_macs(table, ceilings) * padding / product_rate + vector_flops / ceilings.vector_flops_per_s
     traffic = table.bytes_read + table.bytes_written - table.weight_bytes * ceilings.streams_weights
     memory = traffic * padding / ceilings.bandwidth_bytes_per_s
     slowdown = loop_slowdown(table, ceilings)
     return RooflineTimes(compute * slowdown.compute, memory * slowdown.memory)
+
+
+def multiplied_macs(table: KernelTable, ceilings: Ceilings) -> FloatArray:
+    """Multiply-adds that a unit carries out [kernel]: fewer than the textbook's where it uses Winograd's form."""
+    shrinks = (table.class_index == _DENSE) & (table.taps == 9) & (table.stride == 1) & ceilings.uses_winograd
+    return np.where(shrinks, table.macs / WINOGRAD_REDUCTION, table.macs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +388,12 @@ def is_depthwise(table: KernelTable) -> np.ndarray:
     """Boolean [kernel]: depthwise convolutions, which an NPU runs on its vector unit."""
     depthwise: np.ndarray = table.class_index == _DEPTHWISE
     return depthwise
+
+
+def core_gain(table: KernelTable, ceilings: Ceilings) -> FloatArray:
+    """Efficiency of every kernel on a CPU's cores ÷ that on the cores it was fitted on [kernel]; 1 on other units."""
+    matrix = np.isin(table.class_index, _MATRIX_PRODUCTS)
+    return np.where(matrix, ceilings.matrix_product_gain, ceilings.narrow_core_gain)
 
 
 def is_product(table: KernelTable) -> np.ndarray:

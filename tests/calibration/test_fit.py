@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from estimator.calibration.domains import DOMAINS, Context, Domain, domain
-from estimator.calibration.fit import fit_domain, fold_by_hash, fold_by_weight, recentred
+from estimator.calibration.fit import fit_domain, fold_by_hash, fold_by_weight, recentred, with_likenesses
 from estimator.calibration.graph_cache import GraphCache
 from estimator.calibration.objective import Priors
 from estimator.catalogue.calibration import ContextOffset
 from estimator.catalogue.calibration_file import dump_calibration, dump_response, parse_response
+from estimator.dtypes import Precision
 from estimator.errors import CalibrationError
+from estimator.lowering.kernel import CLASS_INDEX, KernelClass
 from estimator.timing.coefficients import response_candidates
 from tests.calibration.workloads import record, small_network
 
@@ -111,6 +113,15 @@ def test_recentring_changes_no_time_but_the_name_of_it(fit):
     )
 
 
+def test_a_class_without_records_takes_those_of_its_like_and_others_keep_theirs(fit):
+    like = replace(MADE, like=((KernelClass.CONV_POINTWISE, KernelClass.MATMUL),))
+    before = np.arange(len(CLASS_INDEX), dtype=np.float64)
+    after = with_likenesses(replace(fit.response, log_k_half=before), like).log_k_half
+    pointwise, product = CLASS_INDEX[KernelClass.CONV_POINTWISE], CLASS_INDEX[KernelClass.MATMUL]
+    assert after[pointwise] == product
+    np.testing.assert_array_equal(np.delete(after, pointwise), np.delete(before, pointwise))
+
+
 def test_folds_keep_a_name_together_and_are_even():
     names = ["a"] * 5 + ["b"] * 4 + ["c"] * 3 + ["d"] * 3
     folds = fold_by_weight(names, 3)
@@ -128,7 +139,8 @@ def test_every_domain_is_one_that_estimates_ask_for():
         for unit in device.units.values()
         for runtime in unit.runtimes
         for layout in ("nchw", "nhwc")
-        for name, _ in response_candidates(unit, runtime.name, layout)
+        for precision in (Precision.FP32, Precision.AMP_FP16)
+        for name, _ in response_candidates(unit, runtime.name, layout, precision)
     }
     assert {one.name for one in DOMAINS} <= asked
 

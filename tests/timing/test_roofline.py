@@ -8,6 +8,7 @@ from estimator.catalogue.device import CoreCluster
 from estimator.catalogue.loader import load_device
 from estimator.dtypes import DType, Precision
 from estimator.lowering.kernel import Kernel, KernelClass, KernelTable
+from estimator.timing.cpu_cores import ALL_CORES_SHARE
 from estimator.timing.roofline import (
     CORE_BANDWIDTH_BYTES_PER_S,
     DVFS_EXPONENT,
@@ -107,7 +108,7 @@ def test_equal_chunks_on_a_hybrid_cpu_wait_for_the_slow_cores():
     )
     rated = ceilings_of(hybrid, Precision.FP32).rated_flops_per_s
     share = (4 * 2e9 * 16) / (2 * 4e9 * 32 + 2 * 2e9 * 16)  # n · slowest ÷ sum
-    assert ceilings_of(hybrid, Precision.FP32).product_flops_per_s == pytest.approx(rated * share)
+    assert ceilings_of(hybrid, Precision.FP32).product_flops_per_s == pytest.approx(rated * share * ALL_CORES_SHARE)
 
 
 def test_only_a_stated_maximum_clock_lifts_the_fastest_rate_above_the_rated_one():
@@ -164,3 +165,24 @@ def test_wide_vectors_hold_the_base_clock():
     assert (unit.vector_bits, unit.sustained_clock_hz) == (512, None)
     assert held_clock_fraction(unit) == pytest.approx(3.3 / 4.6)
     assert held_clock_fraction(replace(unit, vector_bits=256)) == 1.0
+
+
+def convolution(**extents: int) -> KernelTable:
+    kernel = Kernel("k", KernelClass.CONV_DENSE, ("k",), DType.F32, 900, 0, 1, 1, taps=9)
+    return KernelTable.from_kernels([replace(kernel, **extents)])
+
+
+def test_winograd_does_sixteen_of_thirty_six_multiplications():
+    winograd = replace(CEILINGS, uses_winograd=True)
+    assert times_of(convolution(), winograd).compute_s[0] == pytest.approx(2 * 900 * 16 / 36 / 1000)
+    for kept in (convolution(stride=2), convolution(taps=25)):
+        assert times_of(kept, winograd).compute_s[0] == times_of(kept, CEILINGS).compute_s[0]
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "expected"),
+    [("v100-pcie-32gb", Precision.FP32, True), ("v100-pcie-32gb", Precision.AMP_FP16, False),
+     ("i9-10940x", Precision.FP32, False)],
+)  # fmt: skip
+def test_only_fp32_on_gpus_takes_winograd(device, precision, expected):
+    assert ceilings_of(load_device(device)[1], precision).uses_winograd is expected
