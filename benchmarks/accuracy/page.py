@@ -33,13 +33,14 @@ its family) nor the interval was made with any error of its family.
 
 These figures are optimistic: settings of the fits were chosen by held-out errors on the same records, and only the
 latest choices kept some families back (docs/adr/0007-time-model.md). Rows of fewer than about 30 records say little on
-their own.
+their own. fp32 rows of GPUs are of single kernels: a model is one kernel's extents, a family one kind of kernel.
 """
 _FEW = """\
 `python -m benchmarks.accuracy.few_records`: a response fitted on one GPU's records alone estimates the other, from its
 datasheet and after some of its own records; all the others are scored. Means over twenty random draws, or five choices
 of the most telling among a third. Two GPUs of neighbouring generations are few: a GPU that differs more will be known
-less well. For compiled code two framework versions on one GPU stand for two devices.
+less well. For compiled code two framework versions on one GPU stand for two devices. The other CPU (two Zen 5 cores,
+held to 256-bit vectors and at 512) was measured by this project; what ships was fitted on an i9-10940X.
 """
 
 
@@ -80,7 +81,7 @@ def write_page(path: Path, lines: Sequence[Line], rows: Sequence[HeldOutRow], re
     )
     few = read_rows()
     if few:
-        parts += ["## A GPU without records, and with a few of its own\n", _FEW, few_records_table(few)]
+        parts += ["## A device without records, and with a few of its own\n", _FEW, few_records_table(few)]
     parts += ["## Predicted against measured\n", *_pictures(path, rows)]
     parts += ["## The worst twenty, and why\n", *_worst_of_all(rows)]
     if report.failures:

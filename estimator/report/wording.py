@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from estimator.result import Estimate, Provenance, ProvenanceKind
 from estimator.units import MILLI, format_rate
 
@@ -42,6 +44,10 @@ def operation_rate(flops_per_s: float, precision: str) -> str:
     return text.replace("FLOP/s", "OP/s") if precision == "int8" else text
 
 
+TELLING_RECORDS: Final = 10
+"""The median error of fewer records is itself uncertain by more than half of it."""
+
+
 def provenance_phrase(provenance: Provenance) -> str:
     """Say what the latency rests on, e.g. ``calibrated, 71 records, ±8.1 % held out``."""
     if provenance.kind is ProvenanceKind.DATASHEET:
@@ -51,7 +57,11 @@ def provenance_phrase(provenance: Provenance) -> str:
     if provenance.kind is ProvenanceKind.FAMILY:
         return f"not calibrated; family fit{records}"
     error = provenance.heldout_median_ape
-    return f"calibrated{records}" + ("" if error is None else f", ±{percent(error)} held out")
+    if error is None:
+        return f"calibrated{records}"
+    if provenance.records < TELLING_RECORDS:
+        return f"calibrated, only {provenance.records} record{plural}"
+    return f"calibrated{records}, ±{percent(error)} held out"
 
 
 def times_faster(estimate: Estimate, other_s: float) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
+
+import numpy as np
 
 from estimator.catalogue.calibration import Calibration, ContextOffset, Response, Spread
 from estimator.catalogue.device import Device, Unit, UnitKind
@@ -101,7 +103,8 @@ def choose_coefficients(
     spread = response.spreads.get(kind, DATASHEET_SPREAD)
     records = response.records if kind == "family" else 0
     borrowed = f"no records of {runtime} on this kind of unit: coefficients of {name} are used"
-    note = _KERNELS_NOTE.get(name, "") if exact else borrowed
+    untried = _UNTRIED_NOTE.format(unit.architecture) if unit.architecture in RATES_WITHOUT_RECORDS else ""
+    note = _KERNELS_NOTE.get(name, untried) if exact else borrowed
     return Coefficients(_on_device(response, device), offset, kind, spread, records, name, note)
 
 
@@ -153,6 +156,24 @@ def log_size(unit: Unit) -> float:
     return math.log(rate.flops_per_s / REFERENCE_OPS_PER_S) if rate else 0.0
 
 
+RATES_WITHOUT_RECORDS: Final[Mapping[str, float]] = {"blackwell": 0.9}
+"""By GPU architecture without records: what both rates attain of what the coefficients of its predecessors promise.
+
+Rooflines with class efficiencies fitted on an RTX 3090 and 4090 were 8 to 12 % too fast on an RTX 5090 and 18 to 25 %
+on a Max-Q (docs/adr/0007-time-model.md, "What rests on no record")."""
+
+
+_UNTRIED_NOTE: Final = (
+    "no network was measured on {}: its rates are assumed below what its predecessors' records promise"
+)
+
+
+def _untried_rates(unit: Unit, class_count: int) -> ContextOffset:
+    """Offset of an architecture that no record is of; zero for others."""
+    log_rate = math.log(RATES_WITHOUT_RECORDS.get(unit.architecture, 1.0))
+    return ContextOffset(log_rate, log_rate, 0.0, 0.0, np.zeros(class_count))
+
+
 def _shared_offsets(response: Response, unit: Unit, runtime: str, precision: Precision) -> tuple[ContextOffset, ...]:
     names = (
         f"runtime:{runtime}",
@@ -164,4 +185,5 @@ def _shared_offsets(response: Response, unit: Unit, runtime: str, precision: Pre
     return (
         *(response.contexts[name] for name in names if name in response.contexts),
         *(() if size is None else (size.scaled(log_size(unit)),)),
+        _untried_rates(unit, len(response.class_names)),
     )

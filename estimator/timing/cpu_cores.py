@@ -48,6 +48,14 @@ def shared_fraction(unit: Unit) -> float:
     return len(rates) * min(rates) / sum(rates) if rates else 1.0
 
 
+def fastest_fraction(unit: Unit) -> float:
+    """Share of a hybrid CPU's advertised peak that no product exceeds.
+
+    As `shared_fraction` for OpenMP; phones' runtimes hand work to whichever core is free, so there it is all of it.
+    """
+    return shared_fraction(unit) if _is_wide(unit) else 1.0
+
+
 def narrow_core_gain(unit: Unit) -> float:
     """How much better than the fitted CPU's cores narrower ones are kept busy; see `WIDTH_EXPONENT`.
 

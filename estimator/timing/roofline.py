@@ -18,6 +18,7 @@ from estimator.lowering.kernel import CLASS_INDEX, FloatArray, KernelClass, Kern
 from estimator.timing.cpu_cores import (
     dispatch_slowness,
     fast_core_ratio,
+    fastest_fraction,
     held_share,
     matrix_product_gain,
     narrow_core_gain,
@@ -194,12 +195,11 @@ def ceilings_of(unit: Unit, precision: Precision) -> Ceilings:
         )
     vector = unit.ceiling("fp32", engine="vector") or unit.ceiling("fp16", engine="vector")
     held = held_clock_fraction(unit)
-    shared = rated * shared_fraction(unit)
-    product = shared * held * _tensor_engine_fraction(unit)
+    product = rated * held * shared_fraction(unit) * _tensor_engine_fraction(unit)
     return Ceilings(
         product_flops_per_s=product,
         rated_flops_per_s=rated,
-        fastest_flops_per_s=shared * _fastest_clock_ratio(unit, held),
+        fastest_flops_per_s=rated * fastest_fraction(unit) * _fastest_clock_ratio(unit, held),
         vector_flops_per_s=vector.flops_per_s * product / rated
         if vector
         else rated * held / VECTOR_FRACTION_OF_PRODUCT,

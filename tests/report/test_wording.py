@@ -51,10 +51,15 @@ def test_a_rate_of_integers_is_in_operations():
 
 
 def test_provenance_names_its_records_and_its_error():
-    calibrated = Provenance(ProvenanceKind.CALIBRATED, records=1, heldout_median_ape=0.05)
-    assert provenance_phrase(calibrated) == "calibrated, 1 record, ±5.0 % held out"
+    calibrated = Provenance(ProvenanceKind.CALIBRATED, records=12, heldout_median_ape=0.05)
+    assert provenance_phrase(calibrated) == "calibrated, 12 records, ±5.0 % held out"
     assert provenance_phrase(Provenance(ProvenanceKind.FAMILY, 70)) == "not calibrated; family fit, 70 records"
     assert provenance_phrase(Provenance(ProvenanceKind.DATASHEET)) == "not calibrated: datasheet values only"
+
+
+def test_the_error_of_a_few_records_is_not_printed():
+    calibrated = Provenance(ProvenanceKind.CALIBRATED, records=1, heldout_median_ape=0.05)
+    assert provenance_phrase(calibrated) == "calibrated, only 1 record"
 
 
 def test_a_simpler_model_is_given_as_a_part_of_the_estimate():

@@ -19,6 +19,7 @@ from estimator.timing.cpu_cores import (
     WIDTH_EXPONENT,
     dispatch_slowness,
     fast_core_ratio,
+    fastest_fraction,
     held_share,
     matrix_product_gain,
     narrow_core_gain,
@@ -51,8 +52,14 @@ def test_every_factor_is_one_on_a_phone_and_on_a_gpu():
 def test_equal_chunks_wait_for_the_slow_cores():
     # 8 cores at 32 GFLOP/s of (2 · 128 + 6 · 32) GFLOP/s
     assert shared_fraction(HYBRID) == pytest.approx(8 * 32 / (2 * 128 + 6 * 32))
+    assert fastest_fraction(HYBRID) == shared_fraction(HYBRID)
     assert fast_core_ratio(HYBRID) == 128 / 32
     assert held_share(HYBRID) == ALL_CORES_SHARE
+
+
+def test_phones_hand_work_to_whichever_core_is_free():
+    phone = load_device("sd865/cpu")[1]
+    assert shared_fraction(phone) < fastest_fraction(phone) == 1.0
 
 
 def test_the_slow_cores_vectors_decide_how_well_a_hybrid_is_kept_busy():

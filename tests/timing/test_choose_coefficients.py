@@ -1,0 +1,53 @@
+"""Which coefficients an estimate gets, and what is said of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from estimator.catalogue.calibration import Residual
+from estimator.catalogue.calibration_file import load_response, response_names
+from estimator.catalogue.loader import load_device
+from estimator.dtypes import Precision
+from estimator.timing.coefficients import RATES_WITHOUT_RECORDS, SINGLE_KERNELS, Coefficients, choose_coefficients
+
+
+def family(reference: str, runtime: str, precision: Precision) -> Coefficients:
+    device, unit = load_device(reference)
+    return choose_coefficients(
+        device, unit, runtime, precision, "nchw",
+        responses=load_response, available=response_names(), calibration=None,
+    )  # fmt: skip
+
+
+def test_an_architecture_without_records_is_taken_to_fall_short_and_says_so():
+    known, untried = (family(name, "torch-eager", Precision.AMP_FP16) for name in ("rtx4090", "rtx5090"))
+    assert (known.offset.compute, known.offset.memory, known.note) == (0.0, 0.0, "")
+    assert np.exp([untried.offset.compute, untried.offset.memory]) == pytest.approx(RATES_WITHOUT_RECORDS["blackwell"])
+    assert "no network was measured on blackwell" in untried.note
+
+
+def test_fp32_on_a_gpu_rests_on_single_kernels_and_says_so():
+    fp32, half = (family("rtx4090", "torch-eager", precision) for precision in (Precision.FP32, Precision.FP16))
+    assert (fp32.calibration, half.calibration) == (SINGLE_KERNELS, "gpu-torch-eager-nchw")
+    assert "single kernels" in fp32.note
+    assert not half.note
+
+
+def test_what_networks_do_on_one_cpu_is_no_news_about_another():
+    own, other = (
+        family(name, "torch-compile", Precision.FP32).response.residual for name in ("i9-10940x", "i7-12700h")
+    )
+    assert own is not None
+    assert other is not None
+    assert own.weights.any()
+    assert not other.weights.any()
+    np.testing.assert_array_equal(own.anchors, other.anchors)
+
+
+def test_a_correction_of_no_device_holds_everywhere():
+    everywhere = Residual(np.ones((2, 3)), np.ones(2), 0.4)
+    assert everywhere.on("anything") is everywhere
+    assert not replace(everywhere, only_on="a").on("b").weights.any()
