@@ -2,10 +2,103 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 
+from estimator.calibration.device_fit import OffsetFit
+from estimator.calibration.graph_cache import LoweredModel
+from estimator.calibration.observe import Usable
+from estimator.calibration.predict import Site, place_at
+from estimator.calibration.records import Record
 from estimator.catalogue.calibration import FloatArray
-from estimator.lowering.kernel import IntArray
+from estimator.costs.registry import graph_cost
+from estimator.engine import lower_for
+from estimator.errors import CalibrationError
+from estimator.ir.graph import Graph
+from estimator.lowering.kernel import IntArray, KernelTable
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A network to measure.
+
+    Attributes
+    ----------
+    latency_s : float
+        As estimated without any record of the device.
+    left : float
+        Expected departure of a candidate from its estimate (root mean square of the log) once this network and those
+        before it are measured.
+    """
+
+    model: str
+    latency_s: float
+    left: float
+
+
+def suggest(candidates: Mapping[str, Graph], site: Site, count: int) -> tuple[float, tuple[Suggestion, ...]]:
+    """Choose the networks to measure, the most telling first.
+
+    Parameters
+    ----------
+    candidates : mapping of model reference to Graph
+        All of them count among those to be estimated afterwards.
+    site : Site
+        Where they will be measured.
+
+    Returns
+    -------
+    tuple of float and tuple of Suggestion
+        Expected departure without any measurement, and up to `count` networks.
+
+    Raises
+    ------
+    CalibrationError
+        No candidate.
+    """
+    if not candidates:
+        raise CalibrationError("no model to choose from", expected="one MODEL or more")
+    fit = OffsetFit(_unmeasured(candidates, site), lambda one: place_at(one).coefficients)
+    covariance = fit.departure_covariance()
+    chosen = most_telling(covariance, np.arange(len(candidates)), count, fit.prior.noise)
+    names, latency_s = list(candidates), np.exp(fit.log_before)
+    suggestions = []
+    for number, index in enumerate(chosen, start=1):
+        left = _deviation(_conditioned(covariance, chosen[:number], fit.prior.noise))
+        suggestions.append(Suggestion(names[index], float(latency_s[index]), left))
+    return _deviation(covariance), tuple(suggestions)
+
+
+def _deviation(covariance: FloatArray) -> float:
+    return float(np.sqrt(np.diag(covariance).mean()))
+
+
+def _conditioned(covariance: FloatArray, measured: IntArray, noise: float) -> FloatArray:
+    """Covariance once some are measured."""
+    among = covariance[np.ix_(measured, measured)] + noise**2 * np.eye(len(measured))
+    left: FloatArray = covariance - covariance[:, measured] @ np.linalg.solve(among, covariance[measured])
+    return left
+
+
+def _unmeasured(candidates: Mapping[str, Graph], site: Site) -> Usable:
+    """Candidates as records whose times nobody has looked at yet."""
+    records, lowered = [], []
+    for model, graph in candidates.items():
+        shape = graph.tensors[graph.inputs[0]].shape
+        records.append(
+            Record(
+                model, shape, site.device.id, site.unit.name, site.target.runtime, site.target.precision,
+                site.target.layout, latency_s=1.0,
+            )
+        )  # fmt: skip
+        cost = graph_cost(graph)
+        kernels = lower_for(graph, site.unit.kind, site.target).kernels
+        lowered.append(
+            LoweredModel(KernelTable.from_kernels(kernels).deduplicated(), cost.total.flops, cost.unsupported)
+        )
+    return Usable(tuple(records), (site,) * len(records), tuple(lowered), ())
 
 
 def most_telling(covariance: FloatArray, candidates: IntArray, count: int, noise: float) -> IntArray:

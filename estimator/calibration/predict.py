@@ -83,6 +83,17 @@ def find_site(record: Record, source: str | None = None) -> Site:
         layout=record.layout or None,
         source=source,
     )
+    return site_of(device, unit, options)
+
+
+def site_of(device: Device, unit: Unit, options: EstimateOptions) -> Site:
+    """Resolve where and how something runs.
+
+    Raises
+    ------
+    EstimatorError
+        The unit has no such runtime, precision or rate.
+    """
     target = resolve_target(device, unit, options)
     return Site(device, unit, target, ceilings_of(unit, target.precision))
 

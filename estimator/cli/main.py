@@ -44,6 +44,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     "export-graph": Verb("export_graph", "export_graph", "Write a model as the project's own graph.json."),
     "validate": Verb("validate", "validate", "Score the estimator against measured records."),
     "calibrate": Verb("calibrate", "calibrate", "Fit a device's coefficients from measured records."),
+    "suggest": Verb("suggest", "suggest", "Which models to measure on a device, the most telling first."),
     "measure": Verb("measure", "measure", "Measure models on this machine, as records."),
     "table": Verb("table", "table", "Write a per-block latency table for a search space."),
     "serve": Verb("serve", "serve", "Answer over gRPC."),

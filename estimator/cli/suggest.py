@@ -1,0 +1,125 @@
+"""``estimator-cli suggest --device D --runtime R [MODEL…]``: which models to measure for a calibration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from estimator.cli.options import LAYOUTS, ModelRequest, OutputFormat, TargetRequest, device_option
+from estimator.cli.output import write_result, write_warnings
+from estimator.cli.progress import ProgressLine
+from estimator.errors import EstimatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from estimator.calibration.choose import Suggestion
+    from estimator.engine import ResolvedTarget
+    from estimator.ir.graph import Graph
+
+
+@click.command()
+@click.argument("models", metavar="[MODEL…]", nargs=-1)
+@device_option
+@click.option("--runtime", metavar="R", help="Runtime, e.g. torch-eager, tflite, qnn; default: the unit's own.")
+@click.option("--precision", metavar="P", help="Precision; default: the runtime's own.")
+@click.option("--layout", type=click.Choice(LAYOUTS), help="Memory layout of images; default nchw.")
+@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Rescale the leading dimension of every model.")
+@click.option("--count", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="How many.")
+@click.option(
+    "--format", "output_format", type=click.Choice((OutputFormat.TABLE.value, OutputFormat.JSON.value)),
+    default=OutputFormat.TABLE.value, show_default=True, help="How to write the list.",
+)  # fmt: skip
+def suggest(
+    models: tuple[str, ...],
+    device: str,
+    runtime: str | None,
+    precision: str | None,
+    layout: str | None,
+    batch: int | None,
+    count: int,
+    output_format: str,
+) -> None:
+    """Choose which MODELs to measure on a device before `calibrate`, the most telling first.
+
+    Without MODELs, about forty light ones of torchvision are the choice. Every model named counts among those whose
+    estimates are to get better, so name what you care about.
+    """
+    from estimator.calibration.choose import suggest as choose
+    from estimator.calibration.predict import site_of
+    from estimator.calibration.starter_models import CANDIDATE_MODELS
+    from estimator.catalogue.loader import load_device
+
+    found, unit = load_device(device)
+    site = site_of(found, unit, TargetRequest(runtime, precision, layout).options())
+    graphs, failures = _load(models or CANDIDATE_MODELS, site.target.layout, batch)
+    write_warnings(f"left out {failure}" for failure in failures)
+    before, suggestions = choose(graphs, site, count)
+    target = site.target
+    what = f"{found.id}/{unit.name} · {target.runtime} · {target.precision.value}"
+    if OutputFormat(output_format) is OutputFormat.JSON:
+        write_result(_json(before, suggestions))
+        return
+    next_steps = _commands(device, target, batch, [one.model for one in suggestions])
+    write_result(_table(what, before, suggestions, len(graphs)) + next_steps)
+
+
+def _load(models: Sequence[str], layout: str, batch: int | None) -> tuple[dict[str, Graph], list[str]]:
+    graphs: dict[str, Graph] = {}
+    failures: list[str] = []
+    with ProgressLine("models traced") as progress:
+        for number, model in enumerate(dict.fromkeys(models), start=1):
+            try:
+                graphs[model] = ModelRequest(model, batch=batch, layout=layout).load()
+            except EstimatorError as error:
+                failures.append(f"{model}: {str(error).partition(chr(10))[0]}")
+            progress(number, len(models))
+    return graphs, failures
+
+
+def _json(before: float, suggestions: Sequence[Suggestion]) -> str:
+    from estimator.report.json_document import json_text
+    from estimator.units import ms_from_s
+
+    return json_text(
+        {
+            "expected_error_before": before,
+            "suggestions": [
+                {"model": one.model, "latency_ms": ms_from_s(one.latency_s), "expected_error_after": one.left}
+                for one in suggestions
+            ],
+        }
+    )
+
+
+def _table(what: str, before: float, suggestions: Sequence[Suggestion], candidates: int) -> str:
+    from estimator.report.wording import milliseconds, percent
+
+    width = max(len(one.model) for one in suggestions)
+    rows = [
+        f"  {number:2}  {one.model:{width}}  {milliseconds(one.latency_s) + ' ms':>13}  {percent(one.left)}"
+        for number, one in enumerate(suggestions, start=1)
+    ]
+    lines = [
+        f"{what} · {len(suggestions)} of {candidates} models, the most telling first",
+        "",
+        f"      {'model':{width}}  estimated now  expected error of all {candidates} once measured",
+        f"      {'(none)':{width}}  {'':13}  {percent(before)}",
+        *rows,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _commands(device: str, target: ResolvedTarget, batch: int | None, models: Sequence[str]) -> str:
+    """Say what to type next; a runtime that takes files of its own is measured by other means."""
+    calibrate = f"  estimator-cli calibrate few.csv --device {device} --runtime {target.runtime} -o own.yaml\n"
+    if target.runtime not in ("torch-eager", "torch-compile"):
+        columns = "model,input_shape,device,unit,runtime,precision,layout,latency_ms"
+        return f"\nTime them with {target.runtime} and write few.csv, whose first line is\n\n  {columns}\n\n{calibrate}"
+    measure = [
+        f"  estimator-cli measure --device {device} --runtime {target.runtime} -o few.csv",
+        f"--precision {target.precision.value} --layout {target.layout}" + (f" --batch {batch}" if batch else ""),
+        *models,
+    ]
+    return "\nNext, on that machine:\n\n" + " \\\n      ".join(measure) + f"\n{calibrate}"
