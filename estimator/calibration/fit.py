@@ -7,6 +7,7 @@ records can expect). Each gives the interval of one provenance.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +40,11 @@ MIN_RECORDS: Final = 4
 FAMILY_WEIGHT: Final = 2.0
 """An error on another family counts as this many on other models when intervals are made: with 1, intervals cover 83 %
 of other models but 75 % of other families."""
+UNSEEN_DEVICE_DEVIATION: Final = 0.08
+"""Of the log time of a device that no fit has seen, from what its family says: between an RTX 3090 and an RTX 4090
+(`device_fit.OffsetPrior`), and of two Zen 5 cores from an i9-10940X (docs/adr/0007-time-model.md)."""
+P90_DEVIATIONS: Final = 1.2816
+"""A normal's 90th percentile, in standard deviations."""
 DATASHEET_WIDENING: Final = 1.5
 """A runtime without any records is this much less certain (in log) than one whose devices are known."""
 
@@ -302,16 +308,21 @@ def _finished(response: Response, held_out: HeldOut, spreads: Spreads) -> Respon
     """Make the catalogue's response: with spreads of what was left out, without any device's own context."""
     measured = held_out.measured
     novel = replace(spreads.far, median_ape=_median_ape(held_out.by_family.latency_s, measured), records=len(measured))
+    family, device_count = novel, len({record.device for record in held_out.records})
     if held_out.by_device is not None:
-        device_count = len({record.device for record in held_out.records})
         unseen = held_out.by_device
         errors = HeldOutErrors(np.log(measured / unseen.latency_s), unseen.novelty, np.ones(len(measured)))
-        family = _widened(near_spread(errors, spreads.far), 1 + 1 / device_count)
-    else:
-        family = _widened(novel, 2.0)
+        family = near_spread(errors, spreads.far)
+    family = _on_unseen_device(family, device_count)
     shared = {name: offset for name, offset in response.contexts.items() if not name.startswith(_OF_DEVICES)}
     by_provenance = {"family": family, "novel": novel, "datasheet": _widened(family, DATASHEET_WIDENING)}
     return replace(response, contexts=shared, spreads=by_provenance)
+
+
+def _on_unseen_device(spread: Spread, known_devices: int) -> Spread:
+    """Add, in quadrature, what a device may depart by that is unlike the known ones; less where many are known."""
+    own = P90_DEVIATIONS * UNSEEN_DEVICE_DEVIATION / math.sqrt(max(1, known_devices - 1))
+    return replace(spread, log_p10=-math.hypot(spread.log_p10, own), log_p90=math.hypot(spread.log_p90, own))
 
 
 def _median_ape(predicted: FloatArray, measured: FloatArray) -> float:

@@ -31,6 +31,22 @@ _FLOPS_PER_CYCLE: Final[Mapping[int, int]] = {128: 16, 256: 32, 512: 64}
 """fp32 per core and cycle for two multiply-add units of each vector width (i9-10940X: 64, i7-12700H: 32)."""
 
 
+_CORES: Final[Mapping[tuple[str, int], tuple[tuple[range, str], ...]]] = {
+    ("AuthenticAMD", 23): ((range(0x30, 0x100), "zen2"),),
+    ("AuthenticAMD", 25): (
+        (range(0x10), "zen3"), (range(0x20, 0x60), "zen3"), (range(0x10, 0x20), "zen4"), (range(0x60, 0x100), "zen4"),
+    ),
+    ("AuthenticAMD", 26): ((range(0x100), "zen5"),),
+    ("GenuineIntel", 6): (
+        (range(85, 86), "cascade-lake"), (range(106, 109), "ice-lake"), (range(143, 144), "sapphire-rapids"),
+        (range(207, 208), "sapphire-rapids"), (range(151, 155), "alder-lake"), (range(183, 192), "alder-lake"),
+    ),
+}  # fmt: skip
+"""Cores by vendor, family and model as CPUID gives them (recalled, not checked against a source)."""
+_HALF_WIDTH_AT_512: Final = frozenset({"zen4"})
+"""Cores that run 512-bit instructions in two halves."""
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What the OS says about this computer; unknown is None.
@@ -41,10 +57,13 @@ class Machine:
         As CUDA names them, first device first.
     cpu_names : tuple of str
         Most telling first: board, then processor.
+    architecture : str
+        Of the processor's cores, as the catalogue names them; "" where it is none that is known.
     """
 
     gpu_names: tuple[str, ...] = ()
     cpu_names: tuple[str, ...] = ()
+    architecture: str = ""
     core_count: int = 1
     thread_count: int = 1
     clock_hz: float | None = None
@@ -103,6 +122,7 @@ def read_machine(root: Path = Path("/")) -> Machine:
     return Machine(
         gpu_names=_gpu_names(root),
         cpu_names=tuple(name.strip("\0 \n") for name in names if name.strip("\0 \n")),
+        architecture=_architecture(fields),
         core_count=cores,
         thread_count=threads,
         clock_hz=_clock_hz(root, fields),
@@ -111,6 +131,14 @@ def read_machine(root: Path = Path("/")) -> Machine:
         cache_bytes=_caches(root),
         memory_bytes=_memory_bytes(root),
     )
+
+
+def _architecture(fields: Mapping[str, str]) -> str:
+    family, model = fields.get("cpu family", ""), fields.get("model", "")
+    if not (family.isdigit() and model.isdigit()):
+        return ""
+    known = _CORES.get((fields.get("vendor_id", ""), int(family)), ())
+    return next((name for models, name in known if int(model) in models), "")
 
 
 def _gpu_names(root: Path) -> tuple[str, ...]:
@@ -189,9 +217,10 @@ def _built(machine: Machine) -> Mapping[str, Value]:
     name = short_name(machine.cpu_names[0]) if machine.cpu_names else "this machine"
     ghz = round(machine.clock_hz / (1000 * MEGA), 3) if machine.clock_hz else _ASSUMED_CLOCK_GHZ
     clock = _seen(ghz, "the OS") if machine.clock_hz else _assumed(ghz, "the OS states no clock")
-    fp32 = machine.core_count * _FLOPS_PER_CYCLE[machine.vector_bits] * ghz
+    width_bits = min(machine.vector_bits, 256) if machine.architecture in _HALF_WIDTH_AT_512 else machine.vector_bits
+    fp32 = machine.core_count * _FLOPS_PER_CYCLE[width_bits] * ghz
     int8 = fp32 * (4 if machine.has_int8_dot else 1)
-    rate_why = f"two {machine.vector_bits}-bit multiply-add units per core, at that clock"
+    rate_why = f"two {width_bits}-bit multiply-add units per core, at that clock"
     memory: dict[str, Value] = {
         "bandwidth_gb_per_s": _assumed(_ASSUMED_BANDWIDTH_GB_PER_S, "the OS does not state it; two channels of DDR4")
     }
@@ -213,12 +242,13 @@ def _built(machine: Machine) -> Mapping[str, Value]:
     unit: dict[str, Value] = {
         "kind": "cpu",
         "display_name": name,
-        "architecture": platform.machine().lower() or "unknown",
+        "architecture": machine.architecture or platform.machine().lower() or "unknown",
         "execution": {
             "core_count": _seen(machine.core_count, "the OS"),
             "thread_count": _seen(machine.thread_count, "the OS"),
             "boost_clock_ghz": clock,
             "vector_bits": _seen(machine.vector_bits, "the OS"),
+            "fp32_flops_per_cycle_per_core": _assumed(_FLOPS_PER_CYCLE[width_bits], rate_why),
         },
         "compute": [
             {"engine": "vector", "dtype": "fp32", "dense_gflops": _assumed(fp32, rate_why)},

@@ -70,6 +70,27 @@ def test_a_processor_that_the_catalogue_lacks_is_built_with_its_assumptions():
     assert any("memory bandwidth" in sentence for sentence in cpu.assumptions)
 
 
+@pytest.mark.parametrize(
+    ("vendor", "family", "model", "architecture", "flops_per_cycle"),
+    [
+        ("AuthenticAMD", 26, 2, "zen5", 64),
+        ("AuthenticAMD", 25, 17, "zen4", 32),  # 512-bit instructions in two halves
+        ("AuthenticAMD", 25, 1, "zen3", 64),
+        ("GenuineIntel", 6, 143, "sapphire-rapids", 64),
+        ("GenuineIntel", 6, 9999, "", 64),
+    ],
+)
+def test_cores_are_known_by_family_and_model(
+    tmp_path: Path, vendor: str, family: int, model: int, architecture: str, flops_per_cycle: int
+):
+    named = CPUINFO.replace(
+        "processor", f"vendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: {model}\nprocessor"
+    )
+    machine = read_machine(fake_root(tmp_path, {"proc/cpuinfo": named}))
+    assert machine.architecture == architecture
+    assert device_of_machine(machine).units["cpu"].fp32_flops_per_cycle_per_core == flops_per_cycle
+
+
 def test_a_gpu_that_the_catalogue_lacks_is_not_made_up():
     with pytest.raises(UnknownDeviceError, match="Quadro RTX 9999"):
         device_of_machine(Machine(gpu_names=("Quadro RTX 9999",), cpu_names=("Intel(R) Core(TM) i9-10940X",)))
