@@ -86,7 +86,7 @@ def _unmeasured(candidates: Mapping[str, Graph], site: Site) -> Usable:
     """Candidates as records whose times nobody has looked at yet."""
     records, lowered = [], []
     for model, graph in candidates.items():
-        shape = graph.tensors[graph.inputs[0]].shape
+        shape = graph.tensors[graph.inputs[0]].shape if graph.inputs else ()
         records.append(
             Record(
                 model, shape, site.device.id, site.unit.name, site.target.runtime, site.target.precision,

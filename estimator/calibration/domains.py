@@ -147,11 +147,12 @@ class Domain:
 _GPU_EAGER = Priors(hidden=16, cache_exponent=1.0, network_weight=0.4)
 _HALF = (Precision.AMP_FP16, Precision.AMP_BF16, Precision.FP16, Precision.BF16)
 _GPU_KERNELS = Priors(
-    hidden=0, cache_exponent=1.0, noise=0.1, fixed_s=3e-5, fits_under_floor=False,
-    contexts=(("device", (0.2, 0.2, 0.3, 0.5, 0.1)),),
+    hidden=0, cache_exponent=1.0, noise=0.1, fixed_s=3e-5, fits_under_floor=False, whitened_steps=400,
+    records_per_model=50.0, contexts=(("device", (0.2, 0.2, 0.3, 0.5, 0.1)),),
 )  # fmt: skip
 """Kernels of arbitrary extents differ by which variant a library picks: more noise than networks. One call alone takes
-tens of microseconds on the host. Sustained clocks are assumed, so their floor must not hide what records say."""
+tens of microseconds on the host. Sustained clocks are assumed, so their floor must not hide what records say. Errors of
+one kind of kernel are shared by hundreds of records."""
 _LIKE_CLASSES = (
     (KernelClass.CONV_POINTWISE, KernelClass.MATMUL), (KernelClass.CONV_GROUPED, KernelClass.CONV_DENSE),
     (KernelClass.CONV_3D, KernelClass.CONV_DENSE), (KernelClass.CONV_TRANSPOSED, KernelClass.CONV_DENSE),
