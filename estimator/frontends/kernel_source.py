@@ -63,7 +63,6 @@ def load_kernel(reference: str, shapes: tuple[InputShape, ...], batch: int | Non
     product = _PRODUCT.fullmatch(name)
     builder = GraphBuilder()
     builder.add_tensor("x", shape, DType.F32, TensorRole.INPUT)
-    given = ["x"]
     if product:
         _emit_product(builder, reference, shape, product)
     elif name in ("softmax", "layer_norm", *_ACTIVATIONS):
@@ -74,7 +73,7 @@ def load_kernel(reference: str, shapes: tuple[InputShape, ...], batch: int | Non
         _emit(builder, kind, ("x", "y") if kind is OpKind.BINARY else ("x",), shape, {}, FunctionAttrs(name[:3]))
     else:
         raise UnknownModelError(reference, tuple(f"{SCHEME}:{known}" for known in _NAMES))
-    given += [t for t in ("y",) if t in builder.tensors]
+    given = [tensor for tensor in ("x", "y") if tensor in builder.tensors]
     return builder.freeze(name, given, ("out",), SCHEME)
 
 
@@ -87,10 +86,12 @@ def _of_one(name: str, rank: int, width: int) -> tuple[OpKind, dict[str, Shape],
 
 
 def _emit_product(builder: GraphBuilder, reference: str, shape: Shape, match: re.Match[str]) -> None:
-    kind, height, width, count, step = match[1], match[2], match[3], int(match[4]), int(match[5] or 1)
-    rank, wanted = len(shape), {"linear": "[..., k]", "bmm": "[b, m, k]"}.get(kind, "[n, c, h, w]")
-    if rank != {"linear": max(rank, 1), "bmm": 3}.get(kind, 4) or (step > 1 and not height):
-        raise BadOptionError(f"{reference} cannot take {shape}", where="--input-shape", expected=wanted)
+    operator, height, width, count, step = match[1], match[2], match[3], int(match[4]), int(match[5] or 1)
+    kind = "conv" if height else operator
+    axes = {"linear": "[..., k]", "bmm": "[b, m, k]", "conv": "[n, c, h, w]"}
+    rank = {"bmm": 3, "conv": 4}.get(kind, len(shape))
+    if len(shape) != rank or (step > 1 and kind != "conv"):
+        raise BadOptionError(f"{reference} cannot take {shape}", where="--input-shape", expected=axes[kind])
     if kind == "linear":
         _emit(builder, OpKind.LINEAR, ("x", "w", "b"), (*shape[:-1], count), {"w": (count, shape[-1]), "b": (count,)})
     elif kind == "bmm":
