@@ -68,6 +68,11 @@ class EstimatorError(Exception):
         """Name of this kind of failure for machines: ``UnknownDeviceError`` is ``UNKNOWN_DEVICE``."""
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__.removesuffix("Error")).upper()
 
+    @property
+    def first_line(self) -> str:
+        """What failed, without where and what next."""
+        return str(self).partition("\n")[0]
+
     def __str__(self) -> str:
         lines = [self.what]
         for label, text in (("where", self.where), ("expected", self.expected), ("next", self.hint)):

@@ -87,11 +87,11 @@ def study_other_cpu(workers: int) -> list[FewRecordsRow]:
     """Estimate the CPU that no fit has seen, by vector width and framework version."""
     records = [replace(r, device=str(OTHER_CPU / f"{r.device}.yaml")) for r in read_records(OTHER_CPU / "records.csv")]
     usable = usable_records(records, worker_count=workers)
-    groups = [f"{Path(r.device).stem}, {r.conditions.partition(';')[0]}" for r in usable.records]
+    groups = np.array([f"{Path(r.device).stem}, {r.conditions.partition(';')[0]}" for r in usable.records])
     rows: list[FewRecordsRow] = []
-    for group in sorted(set(groups)):
-        target = usable.select(np.array([i for i, name in enumerate(groups) if name == group]))
-        rows += _from_few(CPU_DOMAIN, "i9-10940x", group, target, lambda site: place_at(site).coefficients, None)
+    for group in np.unique(groups):
+        target = usable.select(np.flatnonzero(groups == group))
+        rows += _from_few(CPU_DOMAIN, "i9-10940x", str(group), target, lambda site: place_at(site).coefficients, None)
     return rows
 
 

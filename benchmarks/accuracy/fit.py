@@ -62,12 +62,7 @@ class HeldOutRow:
 
     def belongs_to(self, one: Domain) -> bool:
         """Whether it is a row of this domain."""
-        return (
-            self.unit == one.unit
-            and self.runtime in one.runtimes
-            and one.layout in ("", self.layout)
-            and (not one.precisions or Precision(self.precision) in one.precisions)
-        )
+        return one.covers(self.unit, self.runtime, self.layout, Precision(self.precision))
 
 
 def all_records() -> tuple[Record, ...]:

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from estimator.calibration.device_fit import OffsetFit
-from estimator.calibration.graph_cache import LoweredModel
 from estimator.calibration.observe import Usable
 from estimator.calibration.predict import Site, place_at
 from estimator.calibration.records import Record
+from estimator.calibration.workload import lower_graph
 from estimator.catalogue.calibration import FloatArray
-from estimator.costs.registry import graph_cost
-from estimator.engine import lower_for
 from estimator.errors import CalibrationError
 from estimator.ir.graph import Graph
-from estimator.lowering.kernel import IntArray, KernelTable
+from estimator.lowering.kernel import IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +62,10 @@ def suggest(candidates: Mapping[str, Graph], site: Site, count: int) -> tuple[fl
     covariance = fit.departure_covariance()
     chosen = most_telling(covariance, np.arange(len(candidates)), count, fit.prior.noise)
     names, latency_s = list(candidates), np.exp(fit.log_before)
-    suggestions = []
-    for number, index in enumerate(chosen, start=1):
-        left = _deviation(_conditioned(covariance, chosen[:number], fit.prior.noise))
-        suggestions.append(Suggestion(names[index], float(latency_s[index]), left))
+    suggestions, left = [], covariance
+    for index in chosen:
+        left = _once_measured(left, index, fit.prior.noise)
+        suggestions.append(Suggestion(names[index], float(latency_s[index]), _deviation(left)))
     return _deviation(covariance), tuple(suggestions)
 
 
@@ -75,10 +73,11 @@ def _deviation(covariance: FloatArray) -> float:
     return float(np.sqrt(np.diag(covariance).mean()))
 
 
-def _conditioned(covariance: FloatArray, measured: IntArray, noise: float) -> FloatArray:
-    """Covariance once some are measured."""
-    among = covariance[np.ix_(measured, measured)] + noise**2 * np.eye(len(measured))
-    left: FloatArray = covariance - covariance[:, measured] @ np.linalg.solve(among, covariance[measured])
+def _once_measured(covariance: FloatArray, index: int, noise: float) -> FloatArray:
+    """Covariance that is left once one network is measured."""
+    left: FloatArray = covariance - np.outer(covariance[:, index], covariance[:, index]) / (
+        covariance[index, index] + noise**2
+    )
     return left
 
 
@@ -93,11 +92,7 @@ def _unmeasured(candidates: Mapping[str, Graph], site: Site) -> Usable:
                 site.target.layout, latency_s=1.0,
             )
         )  # fmt: skip
-        cost = graph_cost(graph)
-        kernels = lower_for(graph, site.unit.kind, site.target).kernels
-        lowered.append(
-            LoweredModel(KernelTable.from_kernels(kernels).deduplicated(), cost.total.flops, cost.unsupported)
-        )
+        lowered.append(lower_graph(graph, site.unit.kind, site.target))
     return Usable(tuple(records), (site,) * len(records), tuple(lowered), ())
 
 
@@ -129,5 +124,5 @@ def most_telling(covariance: FloatArray, candidates: IntArray, count: int, noise
         gain = (columns**2).sum(axis=0) / (left[open_to_choice, open_to_choice] + noise**2)
         best = open_to_choice.pop(int(np.argmax(gain)))
         chosen.append(best)
-        left = left - np.outer(left[:, best], left[:, best]) / (left[best, best] + noise**2)
+        left = _once_measured(left, best, noise)
     return np.array(chosen, dtype=np.int64)

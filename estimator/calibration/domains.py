@@ -127,12 +127,18 @@ class Domain:
     def contains(self, record: Record) -> bool:
         """Whether a record belongs to this domain's fit."""
         return (
-            record.unit == self.unit
-            and record.runtime in self.runtimes
-            and self.layout in ("", record.layout)
-            and (not self.precisions or record.precision in self.precisions)
+            self.covers(record.unit, record.runtime, record.layout, record.precision)
             and self.conditions in record.conditions
             and (self.max_latency_s is None or record.latency_s <= self.max_latency_s)
+        )
+
+    def covers(self, unit: str, runtime: str, layout: str, precision: Precision) -> bool:
+        """Whether what ran so is of this domain's kind, whether or not it takes part in the fit."""
+        return (
+            unit == self.unit
+            and runtime in self.runtimes
+            and self.layout in ("", layout)
+            and (not self.precisions or precision in self.precisions)
         )
 
     def select(self, records: Iterable[Record]) -> tuple[Record, ...]:

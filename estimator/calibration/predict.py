@@ -125,7 +125,7 @@ def _each_once(records: Sequence[Record], find: Callable[[Record], S]) -> Callab
         try:
             known[key] = find(record)
         except EstimatorError as error:
-            known[key] = str(error).partition("\n")[0]
+            known[key] = error.first_line
     return lambda record: known[_site_key(record)]
 
 
@@ -169,7 +169,7 @@ def predict_all(
         try:
             predictions.append(predict(record, model, place))
         except EstimatorError as error:
-            failures.append(Failure(record, str(error).partition("\n")[0]))
+            failures.append(Failure(record, error.first_line))
     return tuple(predictions), tuple(failures)
 
 

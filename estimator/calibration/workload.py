@@ -156,7 +156,7 @@ def _graphs(wanted: Sequence[Traced], cache: GraphCache) -> Iterator[tuple[Trace
         missing, load_variants(model, [Variant(t.input_shape, t.layout) for t in missing]), strict=True
     ):
         if isinstance(graph, EstimatorError):
-            yield traced, _first_line(graph)
+            yield traced, graph.first_line
         else:
             cache.keep_graph(traced, graph)
             yield traced, graph
@@ -174,21 +174,28 @@ def _load(traced: Traced) -> Graph | str:
     try:
         return load_graph(traced.model, input_shapes=(traced.input_shape,), layout=traced.layout)
     except EstimatorError as error:
-        return _first_line(error)
-
-
-def _first_line(error: EstimatorError) -> str:
-    return str(error).partition("\n")[0]
+        return error.first_line
 
 
 def _lower(graph: Graph, workload: Workload) -> Lowered:
     precision = Precision(workload.precision)
     target = ResolvedTarget(workload.runtime, precision, workload.traced.layout, source="calibrated")
     try:
-        cost = graph_cost(graph)
-        kernels = lower_for(graph, UnitKind(workload.unit_kind), target).kernels
+        return lower_graph(graph, UnitKind(workload.unit_kind), target)
     except EstimatorError as error:
-        return Unlowered(_first_line(error))
+        return Unlowered(error.first_line)
     except Exception as error:  # a bug that one model shows must not lose the scores of the others
         return Unlowered(f"a bug in estimator: {type(error).__name__}: {error}")
+
+
+def lower_graph(graph: Graph, kind: UnitKind, target: ResolvedTarget) -> LoweredModel:
+    """Make what timing needs of a graph on a kind of unit.
+
+    Raises
+    ------
+    EstimatorError
+        The graph cannot be lowered for that target.
+    """
+    cost = graph_cost(graph)
+    kernels = lower_for(graph, kind, target).kernels
     return LoweredModel(KernelTable.from_kernels(kernels).deduplicated(), cost.total.flops, cost.unsupported)

@@ -56,7 +56,7 @@ def measure(
             record = measure_model(model, identity, unit or "cpu", options, input_shapes=input_shapes, batch=batch)
         except EstimatorError as error:
             failures.append(error)
-            click.echo(f"left out {model}: {str(error).partition(chr(10))[0]}", err=True)
+            click.echo(f"left out {model}: {error.first_line}", err=True)
             continue
         records.append(record)
         click.echo(f"{model}: {ms_from_s(record.latency_s):.4g} ms; {record.conditions}", err=True)

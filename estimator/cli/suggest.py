@@ -73,7 +73,7 @@ def _load(models: Sequence[str], layout: str, batch: int | None) -> tuple[dict[s
             try:
                 graphs[model] = ModelRequest(model, batch=batch, layout=layout).load()
             except EstimatorError as error:
-                failures.append(f"{model}: {str(error).partition(chr(10))[0]}")
+                failures.append(f"{model}: {error.first_line}")
             progress(number, len(models))
     return graphs, failures
 
@@ -113,9 +113,11 @@ def _table(what: str, before: float, suggestions: Sequence[Suggestion], candidat
 
 def _commands(device: str, target: ResolvedTarget, batch: int | None, models: Sequence[str]) -> str:
     """Say what to type next; a runtime that takes files of its own is measured by other means."""
+    from estimator.calibration.records import COLUMNS
+
     calibrate = f"  estimator-cli calibrate few.csv --device {device} --runtime {target.runtime} -o own.yaml\n"
     if target.runtime not in ("torch-eager", "torch-compile"):
-        columns = "model,input_shape,device,unit,runtime,precision,layout,latency_ms"
+        columns = ",".join(COLUMNS[: COLUMNS.index("latency_ms") + 1])
         return f"\nTime them with {target.runtime} and write few.csv, whose first line is\n\n  {columns}\n\n{calibrate}"
     measure = [
         f"  estimator-cli measure --device {device} --runtime {target.runtime} -o few.csv",

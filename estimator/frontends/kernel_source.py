@@ -68,9 +68,11 @@ def load_kernel(reference: str, shapes: tuple[InputShape, ...], batch: int | Non
     elif name in ("softmax", "layer_norm", *_ACTIVATIONS):
         kind, weights, attrs = _of_one(name, len(shape), shape[-1])
         _emit(builder, kind, ("x", *weights), shape, weights, attrs)
-    elif name.removesuffix("_scalar") in _BINARIES:
-        kind = OpKind.UNARY if name.endswith("_scalar") else OpKind.BINARY
-        _emit(builder, kind, ("x", "y") if kind is OpKind.BINARY else ("x",), shape, {}, FunctionAttrs(name[:3]))
+    elif name in _BINARIES:
+        builder.add_tensor("y", shape, DType.F32, TensorRole.INPUT)
+        _emit(builder, OpKind.BINARY, ("x", "y"), shape, {}, FunctionAttrs(name))
+    elif (function := name.removesuffix("_scalar")) in _BINARIES:
+        _emit(builder, OpKind.UNARY, ("x",), shape, {}, FunctionAttrs(function))
     else:
         raise UnknownModelError(reference, tuple(f"{SCHEME}:{known}" for known in _NAMES))
     given = [tensor for tensor in ("x", "y") if tensor in builder.tensors]
@@ -118,7 +120,5 @@ def _emit(
 ) -> None:
     for name, extents in weights.items():
         builder.add_tensor(name, extents, DType.F32, TensorRole.PARAMETER)
-    if "y" in inputs and "y" not in builder.tensors:
-        builder.add_tensor("y", output, DType.F32, TensorRole.INPUT)
     builder.add_tensor("out", output, DType.F32)
     builder.emit(kind, inputs, ("out",), attrs, name=kind.value, source=SCHEME)

@@ -117,7 +117,7 @@ def assess(candidate: Candidate, requirement: Requirement, estimate: EstimateCan
     try:
         made = estimate(candidate)
     except EstimatorError as error:
-        return Rejected(candidate, str(error).partition("\n")[0])
+        return Rejected(candidate, error.first_line)
     reason = shortfall(made, requirement)
     return Feasible(candidate, made) if reason is None else Rejected(candidate, reason, made)
 
