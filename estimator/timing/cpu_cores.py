@@ -19,9 +19,6 @@ inductor's code with 256-bit and with 512-bit vectors (docs/adr/0007-time-model.
 MKL_FLOPS_PER_CYCLE_ON_AMD: Final = 32.0
 """oneMKL runs its AVX2 code on AMD's cores: 101 GFLOP/s of matrix product where convolutions do 249 on one Zen 5 core
 (measured by this project, PyTorch 2.14)."""
-ALL_CORES_SHARE: Final = 0.85
-"""Of their highest clocks, what all cores of a hybrid CPU hold at once (assumed: the clocks stated of its clusters are
-those of one core)."""
 WIDE_FROM_BITS: Final = 256
 """Vectors of up to 128 bits are mobile cores', whose coefficients were fitted on cores of their own kind."""
 FITTED_CLOCK_HZ: Final = 4.6e9
@@ -34,26 +31,13 @@ Sunny Cove +18 % on Skylake, Golden Cove +19 % on that; Zen 3 +19 %, Zen 4 +13 %
 That Zen 2 is 5 % above Skylake is assumed. A core that is not listed counts as Skylake."""
 
 
-def held_share(unit: Unit) -> float:
-    """Clock that all cores hold ÷ the clocks that a hybrid CPU's clusters state; 1 for other units."""
-    return ALL_CORES_SHARE if _is_wide(unit) and _core_rates(unit) else 1.0
-
-
 def shared_fraction(unit: Unit) -> float:
-    """Share of a hybrid CPU's advertised peak that equal chunks per core can reach at most; 1 for one kind of core.
+    """Share of a hybrid CPU's advertised peak that equal chunks per core add up to; 1 for one kind of core.
 
     OpenMP's static schedule gives every core the same work, so all wait for the slowest kind: n · min(rate) ÷ Σ rate.
     """
     rates = [flops * hz for flops, hz in _core_rates(unit)]
     return len(rates) * min(rates) / sum(rates) if rates else 1.0
-
-
-def fastest_fraction(unit: Unit) -> float:
-    """Share of a hybrid CPU's advertised peak that no product exceeds.
-
-    As `shared_fraction` for OpenMP; phones' runtimes hand work to whichever core is free, so there it is all of it.
-    """
-    return shared_fraction(unit) if _is_wide(unit) else 1.0
 
 
 def narrow_core_gain(unit: Unit) -> float:

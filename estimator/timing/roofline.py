@@ -18,8 +18,6 @@ from estimator.lowering.kernel import CLASS_INDEX, FloatArray, KernelClass, Kern
 from estimator.timing.cpu_cores import (
     dispatch_slowness,
     fast_core_ratio,
-    fastest_fraction,
-    held_share,
     matrix_product_gain,
     narrow_core_gain,
     shared_fraction,
@@ -123,8 +121,7 @@ class Ceilings:
     rated_flops_per_s : float
         The advertised dense peak of the same dtype: what naive FLOPs ÷ peak uses.
     fastest_flops_per_s : float
-        That peak at the highest clock the part may reach, as far as its power lets it: nothing runs faster. On a
-        hybrid CPU, what equal chunks per core allow.
+        That peak at the highest clock the part may reach, as far as its power lets it: nothing runs faster.
     core_count : int
         SMs or cores that a kernel's tiles are spread over.
     cache_bytes : float
@@ -199,7 +196,7 @@ def ceilings_of(unit: Unit, precision: Precision) -> Ceilings:
     return Ceilings(
         product_flops_per_s=product,
         rated_flops_per_s=rated,
-        fastest_flops_per_s=rated * fastest_fraction(unit) * _fastest_clock_ratio(unit, held),
+        fastest_flops_per_s=rated * _fastest_clock_ratio(unit, held),
         vector_flops_per_s=vector.flops_per_s * product / rated
         if vector
         else rated * held / VECTOR_FRACTION_OF_PRODUCT,
@@ -248,8 +245,6 @@ def held_clock_fraction(unit: Unit) -> float:
     boost = unit.boost_clock_hz
     if unit.sustained_clock_hz and boost:
         return min(1.0, unit.sustained_clock_hz / boost)
-    if unit.kind is UnitKind.CPU and unit.clusters:
-        return held_share(unit)
     wide = unit.kind is UnitKind.CPU and (unit.vector_bits or 0) >= WIDE_VECTOR_BITS
     if wide and unit.base_clock_hz and boost:
         return min(1.0, unit.base_clock_hz / boost)
