@@ -29,6 +29,7 @@ from estimator.lowering.classify import (
     launches_of,
     window_of,
 )
+from estimator.lowering.constants import constant_results
 from estimator.lowering.kernel import Gemm, Kernel, KernelClass, KernelGraph
 
 
@@ -119,7 +120,7 @@ class Lowering:
         self.rules = rules
         self._root: dict[str, str] = {}
         self._free: set[str] = set()
-        self._folded = _constant_results(graph) if rules.folds_constants else frozenset()
+        self._folded = constant_results(graph) if rules.folds_constants else frozenset()
         for op in graph.ops:
             if op.outputs and self._folded.issuperset(op.outputs):
                 self._free.add(op.name)
@@ -387,17 +388,6 @@ class Lowering:
                 ):
                     written += self.graph.tensors[name].size_bytes
         return written
-
-
-def _constant_results(graph: Graph) -> frozenset[str]:
-    """Tensors computed from weights and literals alone: a graph compiler evaluates them once."""
-    known = {name for name, tensor in graph.tensors.items() if tensor.is_weight} - set(graph.inputs)
-    results: set[str] = set()
-    for op in graph.ops:
-        if op.outputs and all(name in known for name in op.inputs) and op.kind is not OpKind.CONTROL:
-            known.update(op.outputs)
-            results.update(op.outputs)
-    return frozenset(results)
 
 
 _PRIORITY = {

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimator.ir.graph import Graph
+from estimator.ir.storage import is_alias
 from estimator.memory.executor import executor_model
-from estimator.memory.liveness import is_alias
 
 IntArray = NDArray[np.int64]
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from estimator.ir.graph import Graph
 from estimator.ir.op import Op, OpKind
+from estimator.ir.storage import ALIASING, storage_of
 from estimator.ir.tensor import TensorRole
 from estimator.memory.executor import Executor, ExecutorModel
 
-_ALIASING = frozenset({OpKind.VIEW, OpKind.IDENTITY})
 _POINTWISE = frozenset({OpKind.ACTIVATION, OpKind.UNARY, OpKind.BINARY, OpKind.TERNARY})
 
 
@@ -57,22 +57,6 @@ class Schedule:
     step_of: Mapping[str, int]
 
 
-def is_alias(op: Op) -> bool:
-    """Whether the op's outputs live in the storage of its input 0."""
-    return bool(op.inputs) and (op.in_place or op.kind in _ALIASING)
-
-
-def storage_of(graph: Graph) -> dict[str, str]:
-    """Map every tensor that lives in another one's storage to the tensor that the storage was made for."""
-    owner: dict[str, str] = {}
-    for op in graph.ops:
-        if is_alias(op):
-            base = owner.get(op.inputs[0], op.inputs[0])
-            for name in op.outputs:
-                owner[name] = base
-    return owner
-
-
 def schedule(graph: Graph, fused: Sequence[Sequence[str]] | None = None) -> Schedule:
     """Cut a graph's ops into launches.
 
@@ -96,7 +80,7 @@ def schedule(graph: Graph, fused: Sequence[Sequence[str]] | None = None) -> Sche
         kernel_index = kernel_of.get(op.name)
         if kernel_index is not None:
             members.setdefault(last[kernel_index], []).append(op)
-        elif op.in_place or op.kind not in _ALIASING:
+        elif op.in_place or op.kind not in ALIASING:
             members.setdefault(i, []).append(op)
     steps = tuple(tuple(members[key]) for key in sorted(members))
     step_of = {op.name: index for index, ops in enumerate(steps) for op in ops}

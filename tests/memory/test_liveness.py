@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 from estimator.dtypes import DType
 from estimator.ir.graph import Graph, ModuleCall
 from estimator.ir.op import OpKind
+from estimator.ir.storage import is_alias, storage_of
 from estimator.ir.tensor import TensorRole, TensorSpec
 from estimator.memory.executor import EXECUTORS, ExecutorModel, executor_model
-from estimator.memory.liveness import is_alias, lifetimes, schedule, storage_of
+from estimator.memory.liveness import lifetimes, schedule
 from estimator.memory.peak import plan_memory
 from tests.memory.graphs import graph, op, random_graphs, relu, view
 
