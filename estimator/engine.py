@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -102,7 +103,7 @@ def estimate(graph: Graph, device: Device, unit: Unit, options: EstimateOptions 
         raise UnsupportedOpError(cost.unsupported)
     typed = apply_precision(graph, target.precision)
     lowered = _lower_typed(typed, unit.kind, target)
-    ceilings = ceilings_of(unit, target.precision)
+    ceilings = ceilings_of(unit, target.precision, target.runtime)
     coefficients = coefficients_for(device, unit, target, options.calibrations)
     features = kernel_features(KernelTable.from_kernels(lowered.kernels), ceilings)
     latency = time_network(features, coefficients)
@@ -220,7 +221,7 @@ def _assemble(
         kernels=kernels,
         peak_flops_per_s=ceilings.rated_flops_per_s,
         peak_bandwidth_bytes_per_s=ceilings.bandwidth_bytes_per_s,
-        warnings=_warnings(graph, cost, memory, capacity, coefficients),
+        warnings=_warnings(graph, cost, memory, capacity, coefficients, latency),
         assumptions=unit.assumptions,
     )
 
@@ -259,8 +260,19 @@ def _bound_share(times: KernelTimes, latency_s: float) -> BoundShare:
     return BoundShare(compute, memory, max(0.0, 1.0 - compute - memory))
 
 
+WAITS_FOR_HOST: Final = (
+    "the device waits for its host, whose time per launch is assumed (a fast desktop CPU, no graph capture); a larger "
+    "batch costs little more"
+)
+
+
 def _warnings(
-    graph: Graph, cost: GraphCost, memory: MemoryEstimate, capacity: int | None, coefficients: Coefficients
+    graph: Graph,
+    cost: GraphCost,
+    memory: MemoryEstimate,
+    capacity: int | None,
+    coefficients: Coefficients,
+    latency: Latency,
 ) -> tuple[str, ...]:
     warnings = list(graph.notes)
     if cost.unsupported:
@@ -271,4 +283,6 @@ def _warnings(
         warnings.append("peak memory exceeds the device's memory: a smaller --batch or --precision would fit")
     if coefficients.note:
         warnings.append(coefficients.note)
+    if latency.waits_for_host:
+        warnings.append(WAITS_FOR_HOST)
     return tuple(warnings)

@@ -335,6 +335,8 @@ class OffsetFit:
     ) -> tuple[FloatArray, list[FloatArray | None], FloatArray]:
         """Log time [record] (0 where nobody asked), the kernels' seconds per group, and the corrections [record].
 
+        The seconds are 0 where the device waits for its host.
+
         The correction by like networks hardly moves with the offset: `factors` keeps it while slopes are taken.
         """
         count = len(self.log_measured)
@@ -353,9 +355,11 @@ class OffsetFit:
             body_s = np.maximum(times.body_s * factor, one.features.floor_s)
             kernel_s = (body_s + times.overhead_s * factor) * one.features.count
             total_s = np.bincount(one.owner, weights=kernel_s, minlength=len(one.records))
-            log_time[one.records] = np.log(total_s + times.fixed_s * np.exp(own))
+            device_s = total_s + times.fixed_s * np.exp(own)
+            host_s = np.bincount(one.owner, times.dispatch_s * one.features.count, len(one.records))
+            log_time[one.records] = np.log(np.maximum(device_s, host_s))
             log_factor[one.records] = own
-            rows.append(kernel_s)
+            rows.append(np.where(host_s > device_s, 0.0, 1.0)[one.owner] * kernel_s)
         return log_time, rows, log_factor
 
 

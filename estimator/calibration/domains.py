@@ -150,7 +150,12 @@ class Domain:
         return {context.of(record): context.share(record) for context in self.contexts}
 
 
-_GPU_EAGER = Priors(hidden=16, cache_exponent=1.0, network_weight=0.4)
+_STREAMED = ((KernelClass.CAST_WEIGHT, 0.15),)
+"""A weight is cast in one stream. Batches of hundreds show the small ones, whose launches look like bandwidth."""
+_GPU_EAGER = Priors(
+    hidden=16, cache_exponent=1.0, network_weight=0.4, launch_s=2.5e-6, overhead=0.1, held_memory_efficiency=_STREAMED,
+)  # fmt: skip
+"""A kernel that waits for the one before it takes 2 to 3 µs to start and to drain, which batches of hundreds hide."""
 _HALF = (Precision.AMP_FP16, Precision.AMP_BF16, Precision.FP16, Precision.BF16)
 _GPU_KERNELS = Priors(
     hidden=0, cache_exponent=1.0, noise=0.1, fixed_s=3e-5, fits_under_floor=False, whitened_steps=400,
@@ -166,7 +171,9 @@ _LIKE_CLASSES = (
     (KernelClass.NORM, KernelClass.POINTWISE), (KernelClass.COPY, KernelClass.POINTWISE),
     (KernelClass.CAST, KernelClass.POINTWISE),
 )  # fmt: skip
-_GPU_COMPILE = Priors(hidden=0, cache_exponent=1.0)
+_GPU_COMPILE = Priors(
+    hidden=0, cache_exponent=1.0, launch_s=2.5e-6, overhead=0.1, held_memory_efficiency=_STREAMED,
+)  # fmt: skip
 _CPU = Priors(hidden=0, weight_cost_prior=0.5, launch_s=2e-5, launch_by_class=0.5)
 _MOBILE = Priors(
     hidden=0, noise=0.1, memory_efficiency_prior=0.3, half_extent=0.3, weight_cost=0.5, fits_under_floor=False,

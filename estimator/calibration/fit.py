@@ -71,10 +71,18 @@ class Fitted:
         log_physics, _ = Objective(observations, priors, standard).forward(self.vector)
         physics = np.asarray(log_physics, dtype=np.float64)
         if self.response.residual is None:
-            return Predicted(np.exp(physics), np.zeros(len(physics)))
+            return Predicted(np.maximum(np.exp(physics), self._host_s(observations)), np.zeros(len(physics)))
         composition = record_compositions(self.response, observations)
         log_factor, similarity = residual_log_factors(self.response.residual, composition)
-        return Predicted(np.exp(physics + log_factor), novelty(similarity))
+        device_s = np.exp(physics + log_factor)
+        return Predicted(np.maximum(device_s, self._host_s(observations)), novelty(similarity))
+
+    def _host_s(self, observations: Observations) -> FloatArray:
+        """Time of the host to launch every record's kernels."""
+        features = observations.features
+        overhead = observations.membership @ self.objective.blocks.view(self.vector)["context"][:, 2]
+        dispatch = np.bincount(observations.record_index, features.dispatch_s * features.count, len(overhead))
+        return np.asarray(dispatch * np.exp(overhead), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,8 @@ class Priors:
     compute_efficiency_prior: float = 0.6
     memory_efficiency_prior: float = 0.8
     half_extent_prior: float = 16.0
+    held_memory_efficiency: tuple[tuple[KernelClass, float], ...] = ()
+    """Classes, and deviations of their memory efficiency, that records of large batches cannot tell from launches."""
     cache_exponent: float = STEEP_CACHE_EXPONENT
     """Not fitted; see `timing.response.cache_hit`."""
     contexts: tuple[tuple[str, tuple[float, float, float, float, float]], ...] = ()
@@ -142,6 +144,9 @@ class Blocks:
             elif name == "launch_by_class":
                 for kernel_class, factor in priors.launch_factors:
                     means[-1][CLASS_INDEX[kernel_class]] = np.log(factor)
+            elif name == "memory_efficiency":
+                for kernel_class, deviation in priors.held_memory_efficiency:
+                    block_sigma[CLASS_INDEX[kernel_class]] = deviation
             elif name == "compute_efficiency" and priors.tensor_efficiency is not None:
                 means[-1][_ON_TENSOR_ENGINE] = np.log(priors.tensor_efficiency_prior)
                 block_sigma[_ON_TENSOR_ENGINE] = priors.tensor_efficiency

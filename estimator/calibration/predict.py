@@ -95,7 +95,7 @@ def site_of(device: Device, unit: Unit, options: EstimateOptions) -> Site:
         The unit has no such runtime, precision or rate.
     """
     target = resolve_target(device, unit, options)
-    return Site(device, unit, target, ceilings_of(unit, target.precision))
+    return Site(device, unit, target, ceilings_of(unit, target.precision, target.runtime))
 
 
 def place_at(site: Site, calibrations: tuple[Path, ...] = ()) -> Place:

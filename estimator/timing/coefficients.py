@@ -60,6 +60,9 @@ def response_candidates(unit: Unit, runtime: str, layout: str, precision: Precis
     return (("gpu-torch-compile", runtime == "torch-compile"),)
 
 
+_HALF: Final = frozenset({Precision.AMP_FP16, Precision.AMP_BF16, Precision.FP16, Precision.BF16})
+
+
 def choose_coefficients(
     device: Device,
     unit: Unit,
@@ -98,14 +101,28 @@ def choose_coefficients(
     if not name:
         raise LookupError(f"no response for {unit.kind.value} {runtime}")
     response = responses(name)
+    exact = exact and _is_on_record(device, unit, name, precision)
     kind = "family" if exact and RANKS[limit] >= RANKS["family"] else "datasheet"
     offset = combined_offset(_shared_offsets(response, unit, runtime, precision), len(response.class_names))
     spread = response.spreads.get(kind, DATASHEET_SPREAD)
     records = response.records if kind == "family" else 0
-    borrowed = f"no records of {runtime} on this kind of unit: coefficients of {name} are used"
+    borrowed = f"no records of {runtime} in {precision.value} on this kind of unit: coefficients of {name} are used"
     untried = _UNTRIED_NOTE.format(unit.architecture) if unit.architecture in RATES_WITHOUT_RECORDS else ""
     note = _KERNELS_NOTE.get(name, untried) if exact else borrowed
     return Coefficients(_on_device(response, device), offset, kind, spread, records, name, note)
+
+
+def _is_on_record(device: Device, unit: Unit, name: str, precision: Precision) -> bool:
+    """Whether records of this response are of the same software on like hardware, in a like precision.
+
+    GPUs' are of CUDA under half precision (and its autocast), of single fp32 kernels, and of Adreno; CPUs' compiled
+    code is of fp32.
+    """
+    if name == "gpu-mobile":
+        return unit.architecture.startswith("adreno")
+    if unit.kind is UnitKind.GPU:
+        return device.vendor == "NVIDIA" and (precision in _HALF or name == SINGLE_KERNELS)
+    return name != "cpu-torch-compile" or precision is Precision.FP32
 
 
 def _on_device(response: Response, device: Device) -> Response:
@@ -146,14 +163,20 @@ SIZE_CONTEXT: Final = "size"
 REFERENCE_OPS_PER_S: Final = 30e12
 
 
+MOST_LOG_SIZE: Final = 1.0
+"""The chips that slopes were fitted on lie between −0.92 and 0.73 (12 and 62 TOPS); little beyond is a guess."""
+
+
 def log_size(unit: Unit) -> float:
-    """How much larger an NPU is than one of 30 TOPS: natural log of its int8 rates' ratio; 0 where none is known.
+    """How much larger an NPU is than one of 30 TOPS: natural log of its 8-bit rates' ratio; 0 where none is known.
 
     Advertised rates are upper bounds. How far kernels, launches and fixed costs follow them is fitted: the offset
-    of the context ``size`` is a slope.
+    of the context ``size`` is a slope, which ends where no chip was measured.
     """
-    rate = unit.ceiling("int8")
-    return math.log(rate.flops_per_s / REFERENCE_OPS_PER_S) if rate else 0.0
+    rate = next((r for r in (unit.ceiling("int8"), unit.ceiling("fp8")) if r is not None), None)
+    half = next((r for r in (unit.ceiling("bf16"), unit.ceiling("fp16")) if r is not None), None)
+    ops_per_s = rate.flops_per_s if rate else 2 * half.flops_per_s if half else REFERENCE_OPS_PER_S
+    return max(-MOST_LOG_SIZE, min(MOST_LOG_SIZE, math.log(ops_per_s / REFERENCE_OPS_PER_S)))
 
 
 RATES_WITHOUT_RECORDS: Final[Mapping[str, float]] = {"blackwell": 0.9}
@@ -174,7 +197,20 @@ def _untried_rates(unit: Unit, class_count: int) -> ContextOffset:
     return ContextOffset(log_rate, log_rate, 0.0, 0.0, np.zeros(class_count))
 
 
+def _as_measured(unit: Unit, runtime: str, precision: Precision) -> Precision:
+    """Return the precision whose departures, beyond its rate, those of another kind of unit are like.
+
+    NPUs' were measured on Hexagons, whose native type is int8: so is, on another make, what its runtime lists first.
+    CPUs compute fp16 as they do fp32, with more lanes if they have them.
+    """
+    if unit.kind is UnitKind.NPU and not unit.architecture.startswith("hexagon"):
+        native = next((r.precisions[0] for r in unit.runtimes if r.name == runtime), None)
+        return Precision.INT8 if precision is native else precision
+    return Precision.FP32 if unit.kind is UnitKind.CPU and precision is Precision.FP16 else precision
+
+
 def _shared_offsets(response: Response, unit: Unit, runtime: str, precision: Precision) -> tuple[ContextOffset, ...]:
+    precision = _as_measured(unit, runtime, precision)
     names = (
         f"runtime:{runtime}",
         f"precision:{precision.value}",

@@ -52,12 +52,14 @@ class KernelFeatures:
     Attributes
     ----------
     core_rate : array [kernel]
-        Of the unit, the same for all; see `Ceilings.core_rate`.
+        See `Ceilings.core_rate`; 1 for what does not run on tensor units.
     core_gain : array [kernel]
         See `roofline.core_gain`.
     k, n : array [kernel]
         Reduction length and output width of a product. Lanes of a vector unit are channels: a depthwise convolution
         there is as wide as its channels, and one step reduces its taps in every lane.
+    dispatch_s : array [kernel]
+        Time of the host for its launches; see `Ceilings.dispatch_s`.
     floor_s : array [kernel]
         No kernel's body is shorter: FLOPs ÷ the product ceiling at the highest clock, or the latency of memory
         accesses that wait for each other.
@@ -76,6 +78,7 @@ class KernelFeatures:
     wave_fill: FloatArray
     cache_ratio_log2: FloatArray
     launches: FloatArray
+    dispatch_s: FloatArray
     count: FloatArray
     matrix: FloatArray
 
@@ -98,7 +101,7 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
     waves = np.where(tiles < 1, 1.0, np.maximum(tiles / ceilings.core_count, 1e-3))
     wave_fill = waves / np.ceil(waves)
     n_odd, channels_odd = (n % 8 != 0) * 1.0, (channels % 8 != 0) * 1.0
-    on_vector_unit = is_depthwise(table) & ceilings.streams_weights
+    in_lanes = is_depthwise(table) & ceilings.has_tensor_engine
     cache_ratio_log2 = np.log2(ceilings.cache_bytes / bytes_moved)
     matrix = np.stack(
         [
@@ -123,15 +126,16 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
             table.serial_steps * MEMORY_LATENCY_S,
         ),
         weight_s=table.weight_bytes * table.weight_passes / ceilings.bandwidth_bytes_per_s,
-        k=np.where(on_vector_unit, k * ceilings.channel_lanes, k),
-        n=np.where(on_vector_unit, batch, n),
+        k=np.where(in_lanes, k * ceilings.channel_lanes, k),
+        n=np.where(in_lanes, batch, n),
         is_product=product,
-        core_rate=np.full(len(product), ceilings.core_rate),
+        core_rate=np.where(in_lanes, 1.0, ceilings.core_rate),
         core_gain=core_gain(table, ceilings),
         unaligned=(n_odd + channels_odd) * product,
         wave_fill=np.clip(wave_fill, 0.05, 1.0),
         cache_ratio_log2=cache_ratio_log2,
         launches=table.launches * ceilings.dispatch_slowness,
+        dispatch_s=table.launches * ceilings.dispatch_s,
         count=table.count,
         matrix=matrix,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,12 +29,19 @@ class Latency:
         Log p10 and p90 around the median, at this network's similarity.
     similarity : float or None
         To the nearest network that was measured, in [0, 1]; None without a correction.
+    waits_for_host : bool
+        The device is through with kernels faster than its host queues them; the wait is part of their overhead.
     """
 
     kernels: KernelTimes
     latency_s: float
     spread: Spread
     similarity: float | None
+    waits_for_host: bool = False
+
+
+SLOW_HOST_LOG: Final = math.log(3.0)
+"""p90 of a network that waits for its host: PyTorch's dispatch takes 15 to 50 µs by processor and module (assumed)."""
 
 
 def time_network(features: KernelFeatures, coefficients: Coefficients) -> Latency:
@@ -51,8 +60,14 @@ def time_network(features: KernelFeatures, coefficients: Coefficients) -> Latenc
         times = _scaled(times, float(np.exp(log_factor[0])))
         similarity = float(nearest[0])
     times = replace(times, body_s=np.maximum(times.body_s, features.floor_s))
-    latency_s = float((times.kernel_s * features.count).sum() + times.fixed_s)
-    return Latency(times, latency_s, spread_at(coefficients, similarity), similarity)
+    spread = spread_at(coefficients, similarity)
+    device_s = float((times.kernel_s * features.count).sum() + times.fixed_s)
+    host_s = float((times.dispatch_s * features.count).sum())
+    if host_s <= device_s:
+        return Latency(times, device_s, spread, similarity)
+    waits = replace(times, overhead_s=times.overhead_s + times.dispatch_s * (1 - device_s / host_s))
+    slow_host = replace(spread, log_p90=max(spread.log_p90, SLOW_HOST_LOG))
+    return Latency(waits, host_s, slow_host, similarity, waits_for_host=True)
 
 
 def _scaled(times: KernelTimes, factor: float) -> KernelTimes:

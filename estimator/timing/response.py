@@ -29,12 +29,16 @@ SMOOTH_MAX: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class KernelTimes:
-    """Seconds per table row (one kernel, not times its count): arrays [kernel]."""
+    """Seconds per table row (one kernel, not times its count): arrays [kernel].
+
+    `dispatch_s` is the host's, which queues kernels while the device works: it is no part of `kernel_s`.
+    """
 
     compute_s: FloatArray
     memory_s: FloatArray
     body_s: FloatArray
     overhead_s: FloatArray
+    dispatch_s: FloatArray
     fixed_s: float
 
     @property
@@ -106,5 +110,6 @@ def kernel_times(response: Response, features: KernelFeatures, offset: ContextOf
         body_s=np.exp(log_body) + weight_passes,
         overhead_s=features.launches
         * np.exp(response.log_launch_s + response.log_launch_by_class[c] + offset.overhead),
+        dispatch_s=features.dispatch_s * np.exp(offset.overhead),
         fixed_s=float(np.exp(response.log_fixed_s + offset.fixed)),
     )

@@ -6,6 +6,7 @@ Source: Williams, Waterman, Patterson (2009), CACM 52(4).  What the ceilings lea
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -134,12 +135,16 @@ class Ceilings:
     streams_weights : bool
         Weights come from DRAM once per inference beside the kernels that use them: they are no part of a kernel's
         memory time, which is activations alone (local memory), but of its weight passes.
+    has_tensor_engine : bool
+        Matrix products and convolutions run on units of their own beside the vector units.
     fast_core_ratio : float
         Rate of the fastest core ÷ the rate per core that `vector_flops_per_s` counts; above 1 on hybrid CPUs.
     narrow_core_gain, matrix_product_gain : float
         Efficiency on a CPU's cores ÷ that on the cores it was fitted on: of everything, and of matrix products.
     dispatch_slowness : float
         Time of a launch ÷ that on the CPU that launches were fitted on.
+    dispatch_s : float
+        Time that a GPU's host takes to launch one kernel: see `HOST_DISPATCH_S`; 0 where there is no such host.
     uses_winograd : bool
         3×3 convolutions of stride 1 run in Winograd's form; see `WINOGRAD_REDUCTION`.
     """
@@ -153,12 +158,14 @@ class Ceilings:
     cache_bytes: float
     channel_lanes: int = 1
     streams_weights: bool = False
+    has_tensor_engine: bool = False
     core_rate: float = 1.0
     fast_core_ratio: float = 1.0
     narrow_core_gain: float = 1.0
     matrix_product_gain: float = 1.0
     dispatch_slowness: float = 1.0
     uses_winograd: bool = False
+    dispatch_s: float = 0.0
 
 
 _DTYPES_OF: dict[Precision, tuple[str, ...]] = {
@@ -172,24 +179,38 @@ _DTYPES_OF: dict[Precision, tuple[str, ...]] = {
     Precision.W8A16: ("int16", "int8", "fp16", "fp32"),
     Precision.W4A16: ("fp16", "int16", "int8", "fp32"),
 }
-"""Input dtypes to look up for a precision, the exact one first, then what the hardware would run instead."""
+"""Input dtypes to look up for a precision, the exact one first, then what the hardware would run instead.
+
+Floats run at the best of these rates: where half precision is a fraction of fp32 (1/64 on Pascal's GeForce), libraries
+store halves and compute in fp32."""
+_INTEGERS: Final = frozenset({Precision.INT8, Precision.W8A16, Precision.W4A16})
 
 
-def ceilings_of(unit: Unit, precision: Precision) -> Ceilings:
-    """Ceilings of `unit` in `precision`.
+HOST_DISPATCH_S: Final[Mapping[str, float]] = {"torch-eager": 15e-6, "torch-compile": 15e-6, "onnxruntime": 5e-6}
+"""Time between two launches, by runtime: the host queues kernels, and a GPU that is through with them waits for it.
+
+No network of some 6,700 that were timed on an RTX 3090 or 4090 took less than 16 µs per launch, whatever its size,
+though the smallest (tinynet_e, 106 × 106) has half of that to do. A slow host takes several times as long. ONNX
+Runtime's, which runs no Python, is assumed; TensorRT's and captured graphs' launches cost the device more than the
+host."""
+
+
+def ceilings_of(unit: Unit, precision: Precision, runtime: str = "") -> Ceilings:
+    """Ceilings of `unit` in `precision`, and how fast the host of `runtime` feeds it.
 
     Raises
     ------
     MissingCeilingError
         The unit lists no rate for any dtype that the precision could run in.
     """
-    rated = next((r for r in (_rate(unit, dtype) for dtype in _DTYPES_OF[precision]) if r), None)
-    if rated is None:
+    rates = [rate for rate in (_rate(unit, dtype) for dtype in _DTYPES_OF[precision]) if rate]
+    if not rates:
         raise MissingCeilingError(
             f"{unit.display_name} ({unit.name}) lists no compute rate for {precision.value}",
             expected=f"a ceiling of dtype {' or '.join(_DTYPES_OF[precision])}",
             hint="estimator-cli devices show <device> lists what is known",
         )
+    rated = rates[0] if precision in _INTEGERS else max(rates)
     vector = unit.ceiling("fp32", engine="vector") or unit.ceiling("fp16", engine="vector")
     held = held_clock_fraction(unit)
     product = rated * held * shared_fraction(unit) * _tensor_engine_fraction(unit)
@@ -205,11 +226,13 @@ def ceilings_of(unit: Unit, precision: Precision) -> Ceilings:
         cache_bytes=_last_cache_bytes(unit),
         channel_lanes=NPU_CHANNEL_LANES if unit.kind is UnitKind.NPU else 1,
         streams_weights=unit.kind is UnitKind.NPU,
+        has_tensor_engine=unit.kind is not UnitKind.CPU,
         core_rate=_core_rate(unit, rated),
         fast_core_ratio=fast_core_ratio(unit),
         narrow_core_gain=narrow_core_gain(unit),
         matrix_product_gain=matrix_product_gain(unit),
         dispatch_slowness=dispatch_slowness(unit),
+        dispatch_s=HOST_DISPATCH_S.get(runtime, 0.0) if unit.kind is UnitKind.GPU else 0.0,
         uses_winograd=unit.kind is UnitKind.GPU and precision is Precision.FP32,
     )
 
@@ -317,8 +340,9 @@ class RooflineTimes:
 def roofline_times(table: KernelTable, ceilings: Ceilings) -> RooflineTimes:
     """Compute both roofline times of every kernel: products at the product rate, all else at the vector rate."""
     product = _IS_PRODUCT[table.class_index]
-    on_tensor_engine = product & ~(is_depthwise(table) & ceilings.streams_weights)
-    product_rate = np.where(on_tensor_engine, ceilings.product_flops_per_s, ceilings.vector_flops_per_s)
+    product_rate = np.where(
+        on_tensor_engine(table, ceilings), ceilings.product_flops_per_s, ceilings.vector_flops_per_s
+    )
     padding = np.where(product, channel_padding(table, ceilings.channel_lanes), 1.0)
     vector_flops = table.other_flops + table.special_flops
     compute = 2 * multiplied_macs(table, ceilings) * padding / product_rate + vector_flops / ceilings.vector_flops_per_s
@@ -379,8 +403,17 @@ def channel_padding(table: KernelTable, lanes: int) -> FloatArray:
     return padding
 
 
+def on_tensor_engine(table: KernelTable, ceilings: Ceilings) -> np.ndarray:
+    """Boolean [kernel]: products at the product rate; where a unit has tensor units, not depthwise convolutions.
+
+    A depthwise convolution is no matrix product: GPUs run it on CUDA cores, NPUs on their vector units.
+    """
+    products: np.ndarray = _IS_PRODUCT[table.class_index] & ~(is_depthwise(table) & ceilings.has_tensor_engine)
+    return products
+
+
 def is_depthwise(table: KernelTable) -> np.ndarray:
-    """Boolean [kernel]: depthwise convolutions, which an NPU runs on its vector unit."""
+    """Boolean [kernel]: depthwise convolutions."""
     depthwise: np.ndarray = table.class_index == _DEPTHWISE
     return depthwise
 

@@ -42,7 +42,8 @@ def test_a_buffer_that_an_input_is_copied_into_is_not():
 
 
 def test_a_buffer_that_constants_are_copied_into_stays_one():
-    text = PADDED_BATCH.format(source="ones").replace("batch f32", "ones f32[3,4,4] = fill() function=ones\nbatch f32", 1)
+    text = PADDED_BATCH.format(source="ones")
+    text = text.replace("batch f32", "ones f32[3,4,4] = fill() function=ones\nbatch f32", 1)
     assert constants_of(text) == {"ones", "batch", "first", "corner", "filled", "halved"}
 
 

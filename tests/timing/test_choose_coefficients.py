@@ -11,7 +11,14 @@ from estimator.catalogue.calibration import Residual
 from estimator.catalogue.calibration_file import load_response, response_names
 from estimator.catalogue.loader import load_device
 from estimator.dtypes import Precision
-from estimator.timing.coefficients import RATES_WITHOUT_RECORDS, SINGLE_KERNELS, Coefficients, choose_coefficients
+from estimator.timing.coefficients import (
+    MOST_LOG_SIZE,
+    RATES_WITHOUT_RECORDS,
+    SINGLE_KERNELS,
+    Coefficients,
+    choose_coefficients,
+    log_size,
+)
 
 
 def family(reference: str, runtime: str, precision: Precision) -> Coefficients:
@@ -51,3 +58,34 @@ def test_a_correction_of_no_device_holds_everywhere():
     everywhere = Residual(np.ones((2, 3)), np.ones(2), 0.4)
     assert everywhere.on("anything") is everywhere
     assert not replace(everywhere, only_on="a").on("b").weights.any()
+
+
+@pytest.mark.parametrize(
+    ("reference", "runtime", "precision", "kind"),
+    [
+        ("h100-sxm", "torch-eager", Precision.BF16, "family"),
+        ("h100-sxm", "torch-eager", Precision.TF32, "datasheet"),
+        ("mi300x", "torch-eager", Precision.BF16, "datasheet"),
+        ("h100-sxm", "torch-compile", Precision.FP32, "datasheet"),
+        ("epyc-genoa", "torch-compile", Precision.FP32, "family"),
+        ("epyc-genoa", "torch-compile", Precision.BF16, "datasheet"),
+    ],
+)
+def test_a_family_is_of_the_same_software_on_like_hardware_in_a_like_precision(reference, runtime, precision, kind):
+    """Records are of CUDA in half precision, and of compiled CPU code in fp32."""
+    chosen = family(reference, runtime, precision)
+    assert chosen.kind == kind
+    assert bool(chosen.note) == (kind == "datasheet")
+
+
+@pytest.mark.parametrize(
+    ("reference", "least"), [("ethos-u55-32/high-end-embedded", -MOST_LOG_SIZE), ("trainium2", MOST_LOG_SIZE)]
+)
+def test_a_slope_over_size_ends_where_no_chip_was_measured(reference, least):
+    assert log_size(load_device(reference)[1]) == least
+
+
+def test_another_make_of_npu_runs_its_native_precision_as_a_hexagon_runs_int8():
+    """Core ML lists fp16 first on Apple's; its rate says the rest."""
+    half, bytes_ = (family("a14/npu", "coreml", precision).offset for precision in (Precision.FP16, Precision.INT8))
+    np.testing.assert_array_equal(half.vector(), bytes_.vector())

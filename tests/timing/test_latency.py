@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from estimator.catalogue.calibration import Residual, Spread
+from estimator.lowering.kernel import KernelTable
 from estimator.timing.coefficients import Coefficients
 from estimator.timing.composition import COMPOSITION_SIZE
-from estimator.timing.latency import spread_at, time_network
-from tests.timing.coefficients import FIXED_S, LAUNCH_S, features_of, ideal_response, no_offset, product
+from estimator.timing.features import kernel_features
+from estimator.timing.latency import SLOW_HOST_LOG, spread_at, time_network
+from tests.timing.coefficients import CEILINGS, FIXED_S, LAUNCH_S, features_of, ideal_response, no_offset, product
 
 NEAR = Spread(-0.1, 0.1, 0.05, 100)
 FAR = Spread(-0.3, 0.5, 0.2, 100)
@@ -56,3 +58,17 @@ def test_a_correction_scales_every_time_alike():
     )
     assert doubled.latency_s == pytest.approx(2 * plain.latency_s)
     assert doubled.similarity == pytest.approx(1.0)
+
+
+def test_a_device_waits_for_a_host_that_queues_more_slowly():
+    """Two kernels of 3 and 6 s with a launch each; the host takes 1 s or 10 s for each of them."""
+    kernels = KernelTable.from_kernels([product(1500, 0), product(3000, 0)])
+    alone = 3.0 + 6.0 + 2 * LAUNCH_S + FIXED_S
+    fast, slow = (
+        time_network(kernel_features(kernels, replace(CEILINGS, dispatch_s=seconds)), COEFFICIENTS)
+        for seconds in (1.0, 10.0)
+    )
+    assert (fast.latency_s, fast.waits_for_host, fast.spread.log_p90) == (pytest.approx(alone), False, NEAR.log_p90)
+    assert (slow.latency_s, slow.waits_for_host, slow.spread.log_p90) == (2 * 10.0, True, SLOW_HOST_LOG)
+    assert slow.kernels.overhead_s == pytest.approx([LAUNCH_S + (20.0 - alone) / 2] * 2)
+    assert slow.kernels.kernel_s.sum() + slow.kernels.fixed_s == pytest.approx(slow.latency_s)

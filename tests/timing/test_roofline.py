@@ -4,15 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from estimator.catalogue.device import CoreCluster
+from estimator.catalogue.device import CoreCluster, UnitKind
 from estimator.catalogue.loader import load_device
 from estimator.dtypes import DType, Precision
-from estimator.lowering.kernel import Kernel, KernelClass, KernelTable
+from estimator.lowering.kernel import Gemm, Kernel, KernelClass, KernelTable
+from estimator.timing.features import kernel_features
 from estimator.timing.roofline import (
     CORE_BANDWIDTH_BYTES_PER_S,
     DVFS_EXPONENT,
     HELD_BOOST_W_PER_SM,
     HELD_CLOCKS,
+    HOST_DISPATCH_S,
     MEMORY_W_PER_BYTE_PER_S,
     MIN_CHUNK,
     TENSOR_POWER_SHARE,
@@ -185,3 +187,29 @@ def test_winograd_does_sixteen_of_thirty_six_multiplications():
 )  # fmt: skip
 def test_only_fp32_on_gpus_takes_winograd(device, precision, expected):
     assert ceilings_of(load_device(device)[1], precision).uses_winograd is expected
+
+
+def test_halves_are_computed_in_fp32_where_that_is_faster():
+    """A GTX 1080 Ti's fp16 rate is 1/64 of its fp32 one."""
+    _, unit = load_device("gtx1080ti")
+    fp32, fp16 = (ceilings_of(unit, precision) for precision in (Precision.FP32, Precision.FP16))
+    assert fp16.product_flops_per_s == fp32.product_flops_per_s
+    assert fp16.vector_flops_per_s == fp32.vector_flops_per_s
+
+
+def test_a_depthwise_convolution_gains_nothing_from_tensor_cores():
+    gemm = Gemm(64, 3136, 1, 9)
+    kernel = Kernel("d", KernelClass.CONV_DEPTHWISE, ("d",), DType.F16, 64 * 3136 * 9, 0, 1, 1, gemm=gemm, taps=9)
+    depthwise = KernelTable.from_kernels([kernel])
+    _, unit = load_device("h100-sxm")
+    ceilings = ceilings_of(unit, Precision.FP16)
+    (seconds,) = times_of(depthwise, ceilings).compute_s
+    assert seconds == pytest.approx(2 * 64 * 3136 * 9 / ceilings.vector_flops_per_s)
+    assert kernel_features(depthwise, ceilings).core_rate[0] == 1.0 < ceilings.core_rate
+
+
+def test_only_a_gpu_has_a_host_that_dispatches():
+    for reference, runtime in (("rtx4090", "torch-eager"), ("rtx4090", "tensorrt"), ("i9-10940x", "torch-eager")):
+        _, unit = load_device(reference)
+        waits = unit.kind is UnitKind.GPU and runtime in HOST_DISPATCH_S
+        assert (ceilings_of(unit, Precision.FP32, runtime).dispatch_s > 0) is waits
