@@ -122,7 +122,8 @@ def _memory(unit: Node, shared: Node, cores: int | None) -> tuple[MemoryLevel, .
 def _level(node: Node, cores: int | None) -> MemoryLevel:
     bandwidth, size = node.quantity("bandwidth"), node.quantity("size", cores)
     basis = (bandwidth or size or Quantity(0, Basis.UNKNOWN)).basis
-    return MemoryLevel(node.text("level"), _value(bandwidth), _whole(size), basis)
+    keeps = node.node("keeps").optional_text("value") == "weights"
+    return MemoryLevel(node.text("level"), _value(bandwidth), _whole(size), basis, keeps)
 
 
 def _runtime(node: Node) -> RuntimeSupport:

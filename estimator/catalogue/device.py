@@ -59,13 +59,15 @@ class Ceiling:
 class MemoryLevel:
     """One level, outermost (``dram``) first; then ``slc``, ``l3``, ``l2``, ``vtcm`` (Hexagon) or ``sram`` (other NPUs).
 
-    Sizes are of the whole unit: a cache per core counts once per core.
+    Sizes are of the whole unit: a cache per core counts once per core. A level that keeps weights holds those that fit
+    from one inference to the next.
     """
 
     level: str
     bandwidth_bytes_per_s: float | None
     size_bytes: int | None
     basis: Basis
+    keeps_weights: bool = False
 
 
 @dataclass(frozen=True, slots=True)

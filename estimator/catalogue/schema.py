@@ -95,6 +95,12 @@ class Label(Fact):
     value: Text
 
 
+class Kept(Fact):
+    """What stays in a memory level from one inference to the next."""
+
+    value: Literal["weights"]
+
+
 class Quantified(Strict):
     """A model whose quantities may be given in one of several units."""
 
@@ -197,6 +203,7 @@ class Level(Quantified):
     size_bytes: Count | None = None
     size_mib_per_core: Number | None = None
     size_kib_per_core: Number | None = None
+    keeps: Kept | None = Field(None, description="Weights that fit are loaded once, not for every inference.")
     deviation: Text | None = None
 
     @model_validator(mode="after")

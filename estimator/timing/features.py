@@ -20,6 +20,7 @@ from estimator.timing.roofline import (
     is_product,
     multiplied_macs,
     roofline_times,
+    streamed_weights_s,
 )
 
 FLOOR_S: Final = 1e-12
@@ -125,7 +126,7 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
             (2 * multiplied_macs(table, ceilings) + table.other_flops) / ceilings.fastest_flops_per_s,
             table.serial_steps * MEMORY_LATENCY_S,
         ),
-        weight_s=table.weight_bytes * table.weight_passes / ceilings.bandwidth_bytes_per_s,
+        weight_s=streamed_weights_s(table, ceilings),
         k=np.where(in_lanes, k * ceilings.channel_lanes, k),
         n=np.where(in_lanes, batch, n),
         is_product=product,

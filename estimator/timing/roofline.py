@@ -132,6 +132,10 @@ class Ceilings:
         needs to fill and drain its pipeline is cycles, in which a faster core could have done that much more.
     channel_lanes : int
         Channels per memory word of activations: a product's output channels are padded to a multiple.
+    weight_bandwidth_bytes_per_s : float or None
+        Of the level that weights come from; None: the same.
+    kept_weight_bytes : float
+        Weights that stay on chip from one inference to the next.
     streams_weights : bool
         Weights come from DRAM once per inference beside the kernels that use them: they are no part of a kernel's
         memory time, which is activations alone (local memory), but of its weight passes.
@@ -158,6 +162,8 @@ class Ceilings:
     cache_bytes: float
     channel_lanes: int = 1
     streams_weights: bool = False
+    weight_bandwidth_bytes_per_s: float | None = None
+    kept_weight_bytes: float = 0.0
     has_tensor_engine: bool = False
     core_rate: float = 1.0
     fast_core_ratio: float = 1.0
@@ -213,6 +219,7 @@ def ceilings_of(unit: Unit, precision: Precision, runtime: str = "") -> Ceilings
     rated = rates[0] if precision in _INTEGERS else max(rates)
     vector = unit.ceiling("fp32", engine="vector") or unit.ceiling("fp16", engine="vector")
     held = held_clock_fraction(unit)
+    keeper = next((level for level in unit.memory if level.keeps_weights), None)
     product = rated * held * shared_fraction(unit) * _tensor_engine_fraction(unit)
     return Ceilings(
         product_flops_per_s=product,
@@ -221,11 +228,13 @@ def ceilings_of(unit: Unit, precision: Precision, runtime: str = "") -> Ceilings
         vector_flops_per_s=vector.flops_per_s * product / rated
         if vector
         else rated * held / VECTOR_FRACTION_OF_PRODUCT,
-        bandwidth_bytes_per_s=unit.dram_bandwidth_bytes_per_s,
+        bandwidth_bytes_per_s=(keeper and keeper.bandwidth_bytes_per_s) or unit.dram_bandwidth_bytes_per_s,
         core_count=unit.core_count or 1,
         cache_bytes=_last_cache_bytes(unit),
         channel_lanes=NPU_CHANNEL_LANES if unit.kind is UnitKind.NPU else 1,
         streams_weights=unit.kind is UnitKind.NPU,
+        weight_bandwidth_bytes_per_s=unit.dram_bandwidth_bytes_per_s,
+        kept_weight_bytes=float((keeper and keeper.size_bytes) or 0),
         has_tensor_engine=unit.kind is not UnitKind.CPU,
         core_rate=_core_rate(unit, rated),
         fast_core_ratio=fast_core_ratio(unit),
@@ -356,6 +365,14 @@ def multiplied_macs(table: KernelTable, ceilings: Ceilings) -> FloatArray:
     """Multiply-adds that a unit carries out [kernel]: fewer than the textbook's where it uses Winograd's form."""
     shrinks = (table.class_index == _DENSE) & (table.taps == 9) & (table.stride == 1) & ceilings.uses_winograd
     return np.where(shrinks, table.macs / WINOGRAD_REDUCTION, table.macs)
+
+
+def streamed_weights_s(table: KernelTable, ceilings: Ceilings) -> FloatArray:
+    """Seconds of every kernel's passes over its weights [kernel], but for the share that stays on chip."""
+    total = float((table.weight_bytes * table.count).sum())
+    spilled = max(0.0, 1.0 - ceilings.kept_weight_bytes / total) if total else 0.0
+    bandwidth = ceilings.weight_bandwidth_bytes_per_s or ceilings.bandwidth_bytes_per_s
+    return np.asarray(table.weight_bytes * table.weight_passes * spilled / bandwidth, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,16 @@ def test_weights_are_no_part_of_a_kernels_memory_time_where_they_are_streamed():
     assert features.weight_s[0] == pytest.approx(60 / 10)
 
 
+@pytest.mark.parametrize(("kept", "streamed"), [(0, 60 + 20), (40, 30 + 10), (80, 0), (100, 0)])
+def test_weights_that_stay_on_chip_are_not_streamed(kept, streamed):
+    """60 and 20 bytes over a link of 5 bytes per second, of which `kept` stay, evenly."""
+    ceilings = replace(NPU, weight_bandwidth_bytes_per_s=5.0, kept_weight_bytes=kept)
+    kernels = [product(0, 100, n=32, weights=60), product(0, 100, n=32, weights=20)]
+    table = KernelTable.from_kernels(kernels)
+    assert kernel_features(table, ceilings).weight_s.sum() == pytest.approx(streamed / 5)
+    assert roofline_times(table, ceilings).memory_s[0] == pytest.approx((100 - 60) / 10)
+
+
 def test_depthwise_convolutions_run_on_the_vector_unit():
     kernel = depthwise(64)
     assert times(kernel).compute_s[0] == pytest.approx(2 * 64 * 16 * 9 / 100)
