@@ -65,7 +65,8 @@ def validate(
     if predictions is not None:
         write_whole(predictions, predictions_csv(report.predictions))
     write_result(render(report, output_format, colour=colour_wanted()))
-    write_warnings(report.warnings)
+    if output_format is not OutputFormat.JSON:
+        write_warnings(report.warnings)
     if not report.scored:
         raise RecordError(
             f"none of the {report.records} records could be estimated",

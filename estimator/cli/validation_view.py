@@ -56,6 +56,7 @@ def report_document(report: ValidationReport) -> dict[str, Json]:
         "interval_coverage": report.interval_coverage,
         "baselines": {"naive": _figures(report.naive), "roofline": _figures(report.roofline)},
         "groups": [_group_object(group) for group in report.groups],
+        "warnings": list(report.warnings),
     }
 
 
