@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -108,7 +108,8 @@ def estimate(graph: Graph, device: Device, unit: Unit, options: EstimateOptions 
     features = kernel_features(KernelTable.from_kernels(lowered.kernels), ceilings)
     latency = time_network(features, coefficients)
     plan = _memory(typed, lowered, unit, target)
-    return _assemble(graph, device, unit, target, cost, lowered, ceilings, coefficients, features, latency, plan)
+    made = _assemble(graph, device, unit, target, cost, lowered, ceilings, coefficients, features, latency, plan)
+    return replace(made, warnings=(*made.warnings, *_unfitting(device, unit, target, options.calibrations)))
 
 
 def resolve_target(device: Device, unit: Unit, options: EstimateOptions) -> ResolvedTarget:
@@ -171,9 +172,26 @@ def interval_around(latency_s: float, spread: Spread) -> Interval:
 def _calibration(device: Device, unit: Unit, target: ResolvedTarget, own: Sequence[Path]) -> Calibration | None:
     for path in own:
         calibration = load_calibration(path)
-        if (calibration.device, calibration.unit, calibration.runtime) == (device.id, unit.name, target.runtime):
+        if fits(calibration, device, unit, target):
             return calibration
     return find_calibration(device.id, unit.name, target.runtime, target.layout)
+
+
+def fits(calibration: Calibration, device: Device, unit: Unit, target: ResolvedTarget) -> bool:
+    """Whether a calibration is one of this device, unit and runtime."""
+    return (calibration.device, calibration.unit, calibration.runtime) == (device.id, unit.name, target.runtime)
+
+
+def _unfitting(device: Device, unit: Unit, target: ResolvedTarget, own: Sequence[Path]) -> tuple[str, ...]:
+    """Say what each of the user's files is for, where none of them fits."""
+    calibrations = {path: load_calibration(path) for path in own}
+    if any(fits(calibration, device, unit, target) for calibration in calibrations.values()):
+        return ()
+    asked = f"{device.id}/{unit.name} {target.runtime}"
+    return tuple(
+        f"{path} is for {one.target}, not {asked}, and is not used: --device and --runtime choose"
+        for path, one in calibrations.items()
+    )
 
 
 def _memory(typed: Graph, lowered: KernelGraph, unit: Unit, target: ResolvedTarget) -> MemoryPlan:

@@ -70,8 +70,8 @@ class EstimatorError(Exception):
 
     @property
     def first_line(self) -> str:
-        """What failed, without where and what next."""
-        return str(self).partition("\n")[0]
+        """What failed, without where, which option and what next."""
+        return self.what.partition("\n")[0]
 
     def __str__(self) -> str:
         lines = [self.what]

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from estimator.catalogue.loader import list_devices
+from estimator.catalogue.calibration_file import dump_calibration, find_calibration, load_response
+from estimator.catalogue.loader import list_devices, load_device
 from estimator.dtypes import DType
 from estimator.engine import EstimateOptions, estimate
 from estimator.errors import BadOptionError, UnknownRuntimeError, UnsupportedCombinationError
@@ -140,6 +141,22 @@ def test_options_that_do_not_exist_are_refused(options, error):
     device, unit = UNITS[0]
     with pytest.raises(error):
         estimate(GRAPHS[0], device, unit, options)
+
+
+def test_a_calibration_for_something_else_is_not_passed_over_in_silence(tmp_path):
+    found = find_calibration("rtx4090", "gpu", "torch-compile", "nchw")
+    assert found is not None
+    own = tmp_path / "own.yaml"
+    dump_calibration(found, load_response(found.response).class_names, own)
+    said = {}
+    for runtime in ("torch-compile", "torch-eager"):
+        options = EstimateOptions(runtime=runtime, calibrations=(own,))
+        said[runtime] = [
+            w for w in estimate(convolutions(1), *load_device("rtx4090"), options).warnings if str(own) in w
+        ]
+    assert said["torch-compile"] == []
+    (warning,) = said["torch-eager"]
+    assert "own.yaml is for rtx4090/gpu torch-compile, not rtx4090/gpu torch-eager" in warning
 
 
 def test_a_runtime_that_the_unit_lacks_is_refused_with_those_it_has():

@@ -106,10 +106,12 @@ def _number(text: str) -> float | None:
 def write_catalogue(one: Domain, fit: DomainFit) -> list[Path]:
     folder = calibration_directory()
     written = [folder / "shared" / f"{one.name}.json"]
+    written[0].parent.mkdir(parents=True, exist_ok=True)
     dump_response(fit.response, written[0])
     for calibration in fit.calibrations:
         layout = f"-{one.layout}" if one.layout else ""
         path = folder / calibration.device / f"{one.unit}-{calibration.runtime}{layout}.yaml"
+        path.parent.mkdir(exist_ok=True)
         comment = "Fitted by benchmarks/accuracy/fit.py; the spread is of models that the fit did not see."
         dump_calibration(calibration, fit.response.class_names, path, comment)
         written.append(path)

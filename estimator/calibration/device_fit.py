@@ -7,8 +7,9 @@ records move the classes too. Records that do not fit (a throttled run, a fallba
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -21,7 +22,8 @@ from estimator.calibration.records import Record, records_digest
 from estimator.calibration.score import Score, score, spread_of, steadied
 from estimator.calibration.workload import DEFAULT_WORKERS, Progress
 from estimator.catalogue.calibration import Calibration, ContextOffset, FloatArray, Response, Spread
-from estimator.catalogue.loader import load_device, name_key, resolve
+from estimator.catalogue.loader import load_device, name_key, split_reference
+from estimator.engine import EstimateOptions, resolve_target
 from estimator.errors import CalibrationError, EstimatorError
 from estimator.lowering.kernel import IntArray
 from estimator.timing.coefficients import Coefficients
@@ -33,6 +35,7 @@ from estimator.timing.response import KernelTimes, combined_offset, kernel_times
 MIN_RECORDS: Final = 3
 LEAVE_ONE_OUT_UP_TO: Final = 20
 FOLDS: Final = 5
+LISTED_TARGETS: Final = 6
 MAX_FIT_RECORDS: Final = 1000
 """More records of one device say nothing new about its thirty numbers; a seeded sample stands for them."""
 _SCALARS: Final = 4
@@ -125,7 +128,7 @@ def calibrate_device(
     records : sequence of Record
         Those of other devices, units and runtimes are ignored.
     device : str
-        As for ``--device``: ``ID`` or ``ID/UNIT``.
+        As for ``--device``: ``ID`` or ``ID/UNIT``, or a file.
     date : str
         ISO date to write into the calibration.
 
@@ -133,14 +136,17 @@ def calibrate_device(
     ------
     UnknownDeviceError
         No such device.
+    UnknownRuntimeError, UnsupportedCombinationError
+        No such runtime, or none of the device's.
     CalibrationError
         Fewer than three usable records.
     """
     known, unit = load_device(device)
-    own = _records_of(records, known.id, unit.name, runtime)
+    resolve_target(known, unit, EstimateOptions(runtime=runtime))
+    own = _records_of(records, known.id, unit.name, runtime, reference=split_reference(device)[0])
     usable = usable_records(own, cache=cache, worker_count=worker_count, progress=progress)
     if len(usable) < MIN_RECORDS:
-        raise _too_few(len(own), usable, f"{known.id}/{unit.name} with {runtime}")
+        raise _too_few(records, len(own), usable, f"{known.id}/{unit.name} with {runtime}")
     kept = _thinned(usable)
     fit = OffsetFit(kept, _family_coefficients, prior)
     everything = np.arange(len(kept))
@@ -165,7 +171,7 @@ def calibrate_device(
         offset=offset,
         spread=held_out.spread,
         sample_count=len(usable),
-        dataset_sha256=records_digest(usable.records),
+        dataset_sha256=records_digest(replace(record, device=known.id) for record in usable.records),
         date=date,
         precisions=tuple(sorted({record.precision.value for record in usable.records})),
         other_responses=tuple(name for name in responses if name != family.response.name),
@@ -173,24 +179,34 @@ def calibrate_device(
     return calibration, held_out
 
 
-def _records_of(records: Sequence[Record], device: str, unit: str, runtime: str) -> tuple[Record, ...]:
-    """Keep the records of one device (by any of its names), unit and runtime."""
-    names: dict[str, bool] = {}
-    for name in {record.device for record in records}:
-        try:
-            names[name] = name_key(name) == name_key(device) or resolve(name) == device
-        except EstimatorError:
-            names[name] = False
+def _records_of(
+    records: Sequence[Record], device: str, unit: str, runtime: str, *, reference: str
+) -> tuple[Record, ...]:
+    """Keep the records of one device (by any of its names or files), unit and runtime, all under one reference."""
+    names = {name: _names_device(name, device) for name in {record.device for record in records}}
     return tuple(
-        record for record in records if names[record.device] and record.unit in ("", unit) and record.runtime == runtime
+        replace(record, device=reference, unit=unit)
+        for record in records
+        if names[record.device] and record.unit in ("", unit) and record.runtime == runtime
     )
 
 
-def _too_few(found: int, usable: Usable, what: str) -> CalibrationError:
+def _names_device(name: str, device: str) -> bool:
+    """Whether a record's device, as written, is the one of this id; a file's id need not be in the catalogue."""
+    try:
+        return name_key(name) == name_key(device) or load_device(name)[0].id == device
+    except EstimatorError:
+        return False
+
+
+def _too_few(records: Sequence[Record], found: int, usable: Usable, what: str) -> CalibrationError:
     reasons = sorted({failure.reason for failure in usable.failures})
+    held = Counter(f"{record.device_reference} with {record.runtime}" for record in records).most_common()
+    listed = ", ".join(f"{count} of {target}" for target, count in held[:LISTED_TARGETS])
+    more = f", … ({len(held)} in all)" if len(held) > LISTED_TARGETS else ""
     return CalibrationError(
         f"{len(usable)} usable records of {what}" + (f" ({found} in the file)" if found != len(usable) else ""),
-        where="; ".join(reasons[:3]),
+        where="; ".join((*reasons[:3], f"the file holds {listed or 'none'}{more}")),
         expected=f"{MIN_RECORDS} or more; ten of different sizes make a good calibration",
         hint="estimator-cli measure MODEL… -o RECORDS.csv makes records of this machine",
     )

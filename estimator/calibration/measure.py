@@ -17,15 +17,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from estimator.calibration.records import Record
+from estimator.catalogue.loader import HERE, load_device, split_reference
 from estimator.dtypes import Precision
-from estimator.errors import BadOptionError, MissingDependencyError, ModelFileError, TraceError, UnknownRuntimeError
+from estimator.engine import LAYOUTS
+from estimator.errors import (
+    BadOptionError,
+    EstimatorError,
+    MissingDependencyError,
+    ModelFileError,
+    TraceError,
+    UnknownRuntimeError,
+)
 from estimator.frontends.input_shape import InputShape, parse_input_shapes
+from estimator.ir.graph import Graph
 from estimator.ir.tensor import Shape
+from estimator.lowering.precision import stored_precision
 
 if TYPE_CHECKING:
-    from estimator.frontends.torch_source import InputSpec
+    from estimator.frontends.torch_source import InputSpec, TorchSource
 
 RUNTIMES: Final = ("torch-eager", "torch-compile", "onnxruntime", "tflite")
+MEASURED_UNITS: Final = ("cpu", "gpu")
 _SEED: Final = 0
 
 
@@ -35,6 +47,8 @@ class MeasureOptions:
 
     Attributes
     ----------
+    precision : Precision or None
+        None takes what there is: fp32 of a torch model, a file's own.
     warmup_count : int
         Passes thrown away: caches fill, compilers compile, clocks settle.
     min_count, budget_s : int, float
@@ -44,7 +58,7 @@ class MeasureOptions:
     """
 
     runtime: str = "torch-eager"
-    precision: Precision = Precision.FP32
+    precision: Precision | None = None
     layout: str = "nchw"
     warmup_count: int = 5
     min_count: int = 10
@@ -62,13 +76,43 @@ class Prepared:
         One whole forward pass, returning when the result is there.
     input_shape : Shape
         Of the first input, batch first.
+    precision : Precision
+        Of what runs.
     versions : str
         Of what runs it, for the record's conditions.
     """
 
     run: Callable[[], object]
     input_shape: Shape
+    precision: Precision
     versions: str
+
+
+def measured_unit(reference: str) -> tuple[str, str]:
+    """Say what records call this machine: the device, as it was named, and the unit that runs.
+
+    Parameters
+    ----------
+    reference : str
+        As for ``--device``; ``here`` alone is this machine's CPU.
+
+    Raises
+    ------
+    UnknownDeviceError
+        No such device.
+    BadOptionError
+        A unit that no runtime of ours reaches.
+    """
+    name, unit = split_reference(reference)
+    unit = (unit or "cpu").lower() if name.lower() == HERE else load_device(reference)[1].name
+    if unit not in MEASURED_UNITS:
+        raise BadOptionError(
+            f"{name}/{unit} cannot be measured from here",
+            where="--device",
+            expected=" or ".join(f"{name}/{one}" for one in MEASURED_UNITS) + ", run by this machine",
+            hint="time the models with the device's own tools and write the records yourself",
+        )
+    return name, unit
 
 
 def measure(
@@ -100,10 +144,13 @@ def measure(
         Not a runtime that can be measured here.
     MissingDependencyError
         The runtime is not installed.
+    BadOptionError
+        The options are not those of the file, or of what the runtime can do.
     ModelError
         The model cannot be built or run.
     """
     prepared = _prepare(reference, unit, options, parse_input_shapes(input_shapes), batch)
+    _try(prepared, reference)
     times_s = time_passes(prepared.run, options)
     deciles = statistics.quantiles(times_s, n=10) if len(times_s) > 1 else [times_s[0]] * 9
     conditions = (
@@ -116,12 +163,24 @@ def measure(
         device=device,
         unit=unit,
         runtime=options.runtime,
-        precision=options.precision,
+        precision=prepared.precision,
         layout=options.layout,
         latency_s=statistics.median(times_s),
         source=f"measured here, {platform.system()} {platform.machine()}",
         conditions=conditions,
     )
+
+
+def _try(prepared: Prepared, reference: str) -> None:
+    try:
+        prepared.run()
+    except Exception as error:  # a framework, or the user's own module, may raise anything
+        raise TraceError(
+            f"{reference} does not run: {type(error).__name__}: {str(error)[:300]}",
+            where=f"first input {_joined(prepared.input_shape)}, {prepared.precision.value}, {prepared.versions}",
+            expected="inputs that the model accepts",
+            hint="set them with --input-shape, or leave out --batch and --precision",
+        ) from error
 
 
 def time_passes(run: Callable[[], object], options: MeasureOptions) -> list[float]:
@@ -145,15 +204,19 @@ def _prepare(
         case "torch-eager" | "torch-compile":
             return _prepare_torch(reference, unit, options, shapes, batch)
         case "onnxruntime":
-            return _prepare_onnxruntime(_file(reference, ".onnx", options.runtime), options, shapes, batch)
+            return _prepare_onnxruntime(_file(reference, ".onnx", unit, options.runtime), options, shapes, batch)
         case "tflite":
-            return _prepare_tflite(_file(reference, ".tflite", options.runtime), options)
+            return _prepare_tflite(_file(reference, ".tflite", unit, options.runtime), options, shapes, batch)
         case _:
             raise UnknownRuntimeError(options.runtime, RUNTIMES)
 
 
-def _file(reference: str, suffix: str, runtime: str) -> Path:
+def _file(reference: str, suffix: str, unit: str, runtime: str) -> Path:
     path = Path(reference)
+    if unit != "cpu":
+        raise BadOptionError(
+            f"{runtime} is measured on a cpu, not on a {unit}", where="--device", expected="a cpu unit"
+        )
     if path.suffix.lower() != suffix:
         raise BadOptionError(f"{runtime} measures {suffix} files, not {reference!r}", where="--runtime")
     if not path.is_file():
@@ -174,22 +237,24 @@ def _prepare_torch(
 ) -> Prepared:
     import torch
 
-    from estimator.frontends.torch_model import resolve
+    from estimator.frontends.torch_model import importable, resolve
     from estimator.frontends.torch_source import resolve_inputs
 
-    source = resolve(reference)
     place = "cuda" if unit == "gpu" else "cpu"
     if place == "cuda" and not torch.cuda.is_available():
         raise BadOptionError("there is no CUDA device here", where="--device", expected="a cpu unit")
     if options.thread_count:
         torch.set_num_threads(options.thread_count)
     torch.manual_seed(_SEED)
-    module = source.construct().eval()
+    with importable(Path.cwd()):
+        source = resolve(reference)
+        module = _built(source)
     defaults = (source.guess_inputs(module) if source.guess_inputs else ()) or source.inputs
     inputs = resolve_inputs(defaults, shapes, batch, source.name)
     if source.takes_image_list or source.warm_start or not inputs:
         raise BadOptionError(f"{source.name} cannot be measured: it takes more than plain tensors")
-    dtype, autocast = _torch_types(options.precision)
+    precision = options.precision or Precision.FP32
+    dtype, autocast = _torch_types(precision)
     module = module.to(place, dtype)
     if options.layout == "nhwc":
         module = module.to(memory_format=torch.channels_last)
@@ -204,11 +269,18 @@ def _prepare_torch(
             torch.cuda.synchronize()
         return result
 
+    return Prepared(run, inputs[0].shape, precision, _installed("torch"))
+
+
+def _built(source: TorchSource) -> Any:
     try:
-        run()
-    except Exception as error:
-        raise TraceError(f"{source.name} does not run: {type(error).__name__}: {str(error)[:300]}") from error
-    return Prepared(run, inputs[0].shape, _installed("torch"))
+        return source.construct().eval()
+    except EstimatorError:
+        raise
+    except Exception as error:  # constructors of user code may do anything
+        raise TraceError(
+            f"{source.name} could not be built: {type(error).__name__}: {str(error)[:300]}", where=source.name
+        ) from error
 
 
 def _torch_types(precision: Precision) -> tuple[Any, Any]:
@@ -253,10 +325,7 @@ def _prepare_onnxruntime(
         import onnxruntime
     except ImportError:
         raise MissingDependencyError("onnxruntime", "measuring with onnxruntime", "onnxruntime") from None
-    from estimator.frontends.select import load_graph
-
-    wanted = [f"{s.name}={_joined(s.shape)}" if s.name else _joined(s.shape) for s in shapes]
-    graph = load_graph(str(path), input_shapes=wanted, batch=batch)  # binds symbolic dimensions
+    graph, precision = _file_graph(path, options, shapes, batch)
     session_options = onnxruntime.SessionOptions()
     if options.thread_count:
         session_options.intra_op_num_threads = options.thread_count
@@ -264,9 +333,51 @@ def _prepare_onnxruntime(
         session = onnxruntime.InferenceSession(str(path), session_options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ModelFileError(f"onnxruntime refuses it: {str(error)[:300]}", where=str(path)) from error
-    feed = {one.name: _numbers(graph.tensors[one.name].shape, one.type) for one in session.get_inputs()}
+    feed: dict[str, Any] = {}
+    for one in session.get_inputs():
+        shape = graph.tensors[one.name].shape
+        _check_fixed(path, one.name, [n if isinstance(n, int) else None for n in one.shape], shape)
+        feed[one.name] = _numbers(shape, one.type)
     first = graph.tensors[session.get_inputs()[0].name].shape
-    return Prepared(lambda: session.run(None, feed), first, _installed("onnxruntime"))
+    return Prepared(lambda: session.run(None, feed), first, precision, _installed("onnxruntime"))
+
+
+def _file_graph(
+    path: Path, options: MeasureOptions, shapes: tuple[InputShape, ...], batch: int | None
+) -> tuple[Graph, Precision]:
+    """Read what a file holds, its unknown extents bound, and refuse what is asked of it in vain."""
+    from estimator.frontends.select import load_graph
+
+    if options.layout != LAYOUTS[0]:
+        raise BadOptionError(
+            f"{path.name} has a layout of its own, not {options.layout} by choice",
+            where="--layout",
+            expected="no --layout; only torch models have a choice",
+        )
+    wanted = [f"{s.name}={_joined(s.shape)}" if s.name else _joined(s.shape) for s in shapes]
+    graph = load_graph(str(path), input_shapes=wanted, batch=batch)
+    stored = stored_precision(graph)
+    if options.precision not in (None, stored):
+        raise BadOptionError(
+            f"{path.name} is {stored.value}, not {options.precision}",
+            where="--precision",
+            expected=f"no --precision, or {stored.value}",
+            hint="convert the model to the wanted precision and measure that file",
+        )
+    return graph, stored
+
+
+def _check_fixed(path: Path, name: str, fixed: Sequence[int | None], wanted: Shape) -> None:
+    """Refuse a shape that the file does not leave open; None is an open extent."""
+    if len(fixed) == len(wanted) and all(f in (None, w) for f, w in zip(fixed, wanted, strict=True)):
+        return
+    raise BadOptionError(
+        f"{path.name} fixes its input {name} to {'x'.join('?' if f is None else str(f) for f in fixed)}, "
+        f"not {_joined(wanted)}",
+        where="--batch, --input-shape",
+        expected="the file's own shape, or neither option",
+        hint="export the model again with the wanted shape and measure that file",
+    )
 
 
 def _numbers(shape: Shape, element: str) -> Any:
@@ -282,24 +393,28 @@ def _numbers(shape: Shape, element: str) -> Any:
     return np.random.default_rng(_SEED).integers(0, 2, size=shape).astype(types[element])
 
 
-def _prepare_tflite(path: Path, options: MeasureOptions) -> Prepared:
+def _prepare_tflite(path: Path, options: MeasureOptions, shapes: tuple[InputShape, ...], batch: int | None) -> Prepared:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
         raise MissingDependencyError("ai-edge-litert", "measuring with tflite", "tflite") from None
     import numpy as np
 
+    graph, precision = _file_graph(path, options, shapes, batch)
+    inputs = [graph.tensors[name].shape for name in graph.inputs]
     try:
         interpreter = Interpreter(model_path=str(path), num_threads=options.thread_count)
+        details = interpreter.get_input_details()
+        for one, shape in zip(details, inputs, strict=True):
+            _check_fixed(path, one["name"], [None if n < 0 else int(n) for n in one["shape_signature"]], shape)
+            interpreter.resize_tensor_input(one["index"], shape)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise ModelFileError(f"the interpreter refuses it: {str(error)[:300]}", where=str(path)) from error
-    details = interpreter.get_input_details()
     generator = np.random.default_rng(_SEED)
-    for one in details:
-        interpreter.set_tensor(one["index"], generator.integers(0, 2, size=one["shape"]).astype(one["dtype"]))
-    first = tuple(int(extent) for extent in details[0]["shape"])
-    return Prepared(interpreter.invoke, first, _installed("ai-edge-litert"))
+    for one, shape in zip(details, inputs, strict=True):
+        interpreter.set_tensor(one["index"], generator.integers(0, 2, size=shape).astype(one["dtype"]))
+    return Prepared(interpreter.invoke, inputs[0], precision, _installed("ai-edge-litert"))
 
 
 def _joined(shape: Shape) -> str:

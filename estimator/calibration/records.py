@@ -11,12 +11,13 @@ import hashlib
 import io
 import math
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from estimator.dtypes import Precision
-from estimator.errors import EstimatorError, RecordError
+from estimator.engine import LAYOUTS
+from estimator.errors import RecordError, UnknownPrecisionError
 from estimator.files import write_whole
 from estimator.ir.tensor import Shape
 from estimator.units import ms_from_s, s_from_ms
@@ -26,11 +27,18 @@ COLUMNS = (
 )  # fmt: skip
 _REQUIRED = ("model", "input_shape", "device", "runtime", "latency_ms")
 _MAX_FILE_BYTES = 1 << 30
+_NEXT = "correct that cell, or delete the line"
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One measurement; `latency_s` is for the whole batch."""
+    """One measurement; `latency_s` is for the whole batch.
+
+    Attributes
+    ----------
+    line : int or None
+        Of the file that it was read from, so that a message can point at it; no part of what was measured.
+    """
 
     model: str
     input_shape: Shape
@@ -42,6 +50,7 @@ class Record:
     latency_s: float
     source: str = ""
     conditions: str = ""
+    line: int | None = field(default=None, compare=False)
 
     @property
     def batch(self) -> int:
@@ -60,7 +69,8 @@ def read_records(path: Path) -> tuple[Record, ...]:
     Raises
     ------
     RecordError
-        Unreadable, wrong header, no line below it, or a line with a value that makes no sense; says file and line.
+        Unreadable, wrong header, no line below it, a line with more or fewer cells than the header or with a value
+        that makes no sense; says file and line.
     """
     try:
         data = path.read_bytes()
@@ -73,15 +83,16 @@ def read_records(path: Path) -> tuple[Record, ...]:
         raise RecordError(
             f"records are not {'gzipped ' * (path.suffix == '.gz')}CSV text: {error}", where=str(path)
         ) from None
-    reader = csv.DictReader(text.splitlines())
-    missing = [c for c in _REQUIRED if c not in (reader.fieldnames or ())]
+    lines = _cells(text, path)
+    _, header = next(lines, (1, []))
+    missing = [c for c in _REQUIRED if c not in header]
     if missing:
         raise RecordError(
             f"records lack the column{'s' * (len(missing) > 1)} {', '.join(missing)}",
             where=f"{path}:1",
             expected=",".join(COLUMNS),
         )
-    records = tuple(_record(row, f"{path}:{number}") for number, row in enumerate(reader, start=2))
+    records = tuple(_record(_row(header, cells, f"{path}:{number}"), path, number) for number, cells in lines)
     if not records:
         raise RecordError("no records", where=str(path), expected="a line per measurement below the header")
     return records
@@ -97,23 +108,45 @@ def _gunzip(data: bytes) -> bytes:
     return text
 
 
-def _record(row: dict[str, str | None], where: str) -> Record:
-    def value(column: str) -> str:
-        return (row.get(column) or "").strip()
-
+def _cells(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Each line that is not empty, with its number."""
+    reader = csv.reader(text.splitlines())
     try:
-        latency_ms = float(value("latency_ms"))
-    except ValueError:
-        raise RecordError(f"latency_ms is not a number: {value('latency_ms')!r}", where=where) from None
-    if not (math.isfinite(latency_ms) and latency_ms > 0):
-        raise RecordError(f"latency_ms must be positive: {latency_ms}", where=where)
+        for cells in reader:
+            if cells:
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise RecordError(f"records are not CSV text: {error}", where=f"{path}:{reader.line_num}") from None
+
+
+def _row(header: Sequence[str], cells: Sequence[str], where: str) -> dict[str, str]:
+    if len(cells) != len(header):
+        raise RecordError(
+            f"{len(cells)} cells, where the header has {len(header)}",
+            where=where,
+            expected=",".join(header),
+            hint='write numbers with a decimal point, put text with a comma in "quotes", leave unknown cells empty',
+        )
+    return {column: cell.strip() for column, cell in zip(header, cells, strict=True)}
+
+
+def _record(row: dict[str, str], path: Path, line: int) -> Record:
+    where = f"{path}:{line}"
+
+    def value(column: str) -> str:
+        return row.get(column, "")
+
     for column in ("model", "device", "runtime"):
         if not value(column):
-            raise RecordError(f"{column} is empty", where=where)
+            raise RecordError(f"{column} is empty", where=where, hint=_NEXT)
     try:
         precision = Precision.parse(value("precision") or "fp32")
-    except EstimatorError as error:
-        raise RecordError(str(error), where=where) from None
+    except UnknownPrecisionError as error:
+        raise RecordError(error.what, where=where, expected=", ".join(error.known), hint=_NEXT) from None
+    if value("layout") not in ("", *LAYOUTS):
+        raise RecordError(
+            f"unknown layout {value('layout')!r}", where=where, expected=f"{', '.join(LAYOUTS)} or empty", hint=_NEXT
+        )
     return Record(
         model=value("model"),
         input_shape=_shape(value("input_shape"), where),
@@ -122,10 +155,22 @@ def _record(row: dict[str, str | None], where: str) -> Record:
         runtime=value("runtime"),
         precision=precision,
         layout=value("layout"),
-        latency_s=s_from_ms(latency_ms),
+        latency_s=_latency_s(value("latency_ms"), where),
         source=value("source"),
         conditions=value("conditions"),
+        line=line,
     )
+
+
+def _latency_s(text: str, where: str) -> float:
+    expected = "milliseconds of the whole batch, a decimal number above 0 such as 4.568"
+    try:
+        latency_ms = float(text)
+    except ValueError:
+        raise RecordError(f"latency_ms is not a number: {text!r}", where=where, expected=expected, hint=_NEXT) from None
+    if not (math.isfinite(latency_ms) and latency_ms > 0):
+        raise RecordError(f"latency_ms must be positive: {text}", where=where, expected=expected, hint=_NEXT)
+    return s_from_ms(latency_ms)
 
 
 def _shape(text: str, where: str) -> Shape:
@@ -134,7 +179,12 @@ def _shape(text: str, where: str) -> Shape:
     except ValueError:
         shape = ()
     if not shape or min(shape) <= 0:
-        raise RecordError(f"input_shape is not a shape: {text!r}", where=where, expected="like 1x3x224x224")
+        raise RecordError(
+            f"input_shape is not a shape: {text!r}",
+            where=where,
+            expected="extents above 0, batch first, such as 1x3x224x224",
+            hint=_NEXT,
+        )
     return shape
 
 

@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from estimator.calibration.graph_cache import GraphCache
-from estimator.calibration.predict import Failure, Prediction, find_places, predict_all, workloads_of
+from estimator.calibration.predict import Failure, Place, Prediction, find_places, predict_all, workloads_of
 from estimator.calibration.records import Record, shape_text
 from estimator.calibration.score import Score, score
 from estimator.calibration.workload import DEFAULT_WORKERS, Progress, lower_workloads
 from estimator.catalogue.calibration import FloatArray
+from estimator.catalogue.calibration_file import load_calibration
+from estimator.engine import fits
 from estimator.units import ms_from_s
 
 PREDICTION_COLUMNS = (
@@ -52,6 +54,8 @@ class ValidationReport:
         Share of measurements between p10 and p90; 0.8 is right.
     groups : tuple of GroupScore
         In the order of the group's first record.
+    warnings : tuple of str
+        Of the user's calibrations, those that are for none of the records.
     """
 
     records: int
@@ -62,6 +66,7 @@ class ValidationReport:
     naive: Score
     roofline: Score
     groups: tuple[GroupScore, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def scored(self) -> int:
@@ -109,6 +114,7 @@ def validate_records(
         naive=_score_of([p.naive_s for p in predictions], predictions),
         roofline=_score_of([p.roofline_s for p in predictions], predictions),
         groups=tuple(_group_score(key, members) for key, members in by_group.items()),
+        warnings=_unused(calibrations, [place for place in map(place_of, records) if not isinstance(place, str)]),
     )
 
 
@@ -117,6 +123,15 @@ def sample_records(records: Sequence[Record], count: int, seed: int) -> tuple[Re
     if count >= len(records):
         return tuple(records)
     return tuple(records[i] for i in sorted(random.Random(seed).sample(range(len(records)), count)))
+
+
+def _unused(calibrations: Sequence[Path], places: Sequence[Place]) -> tuple[str, ...]:
+    sites = {(place.device.id, place.unit.name, place.target.runtime): place for place in places}.values()
+    return tuple(
+        f"{path} is for {load_calibration(path).target}, which no record is"
+        for path in calibrations
+        if not any(fits(load_calibration(path), site.device, site.unit, site.target) for site in sites)
+    )
 
 
 def _group(record: Record) -> tuple[str, str, str, str]:

@@ -184,3 +184,8 @@ class Calibration:
     precisions: tuple[str, ...] = ()
     other_responses: tuple[str, ...] = ()
     """Responses of the same runtime (other layouts) that the offset was fitted with as well."""
+
+    @property
+    def target(self) -> str:
+        """``device/unit runtime``, for a person."""
+        return f"{self.device}/{self.unit} {self.runtime}"

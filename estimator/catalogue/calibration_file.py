@@ -107,7 +107,13 @@ def load_calibration(path: Path) -> Calibration:
 
 
 def dump_calibration(calibration: Calibration, class_names: tuple[str, ...], path: Path, comment: str = "") -> None:
-    """Write a calibration file atomically."""
+    """Write a calibration file, as a whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        The folder is missing or not writable.
+    """
     o = calibration.offset
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -128,12 +134,17 @@ def dump_calibration(calibration: Calibration, class_names: tuple[str, ...], pat
         },
     }
     text = "".join(f"# {line}\n" for line in comment.splitlines())
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text + yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
 
 
 def dump_response(response: Response, path: Path) -> None:
-    """Write a shared response atomically, seven significant digits a number."""
+    """Write a shared response, as a whole or not at all; seven significant digits a number.
+
+    Raises
+    ------
+    OutputError
+        The folder is missing or not writable.
+    """
     document: dict[str, object] = {
         "schema_version": SCHEMA_VERSION,
         "name": response.name,
@@ -157,7 +168,6 @@ def dump_response(response: Response, path: Path) -> None:
             "anchors": [[round(float(v), 4) for v in row] for row in r.anchors],
             "weights": [round(float(v), 5) for v in r.weights],
         }
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(document, ensure_ascii=False, separators=(",", ":")).replace(',"', ',\n"') + "\n")
 
 

@@ -45,18 +45,23 @@ def load_device(reference: str) -> tuple[Device, Unit]:
     CatalogueError
         The file is wrong; the message has file and line.
     """
-    name, _, unit_name = reference.strip().rpartition("/")
-    if _is_path(reference):
-        return _with_unit(_load_file(Path(reference)), "", reference)
-    if name and _is_path(name):
+    name, unit_name = split_reference(reference)
+    if _is_path(name):
         return _with_unit(_load_file(Path(name)), unit_name, reference)
-    if not name:
-        name, unit_name = unit_name, ""
     if name.lower() == HERE:
         from estimator.catalogue.detect import detect_device
 
         return _with_unit(detect_device(), unit_name, reference)
     return _with_unit(_load_id(resolve(name)), unit_name, reference)
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """Split a reference into the device's name or file, and its unit's name ("" where none is named)."""
+    reference = reference.strip()
+    if _is_path(reference):
+        return reference, ""
+    name, _, unit_name = reference.rpartition("/")
+    return (name, unit_name) if name else (unit_name, "")
 
 
 def device_ids() -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import click
 from estimator.cli.options import OutputFormat, device_option
 from estimator.cli.output import write_result, write_warnings
 from estimator.cli.progress import ProgressLine
-from estimator.errors import BadOptionError, OutputError
+from estimator.errors import BadOptionError
 
 if TYPE_CHECKING:
     from estimator.calibration.device_fit import HeldOut
@@ -56,13 +56,11 @@ def calibrate(
             records, device, runtime, date=today, worker_count=workers, progress=progress
         )
     write_warnings(f"left out {failure}" for failure in held_out.failures)
-    try:
-        dump_calibration(calibration, load_response(calibration.response).class_names, output)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {str(output)!r}: {error.strerror}", expected="a path in an existing, writable folder"
-        ) from error
+    dump_calibration(calibration, load_response(calibration.response).class_names, output)
     write_result(_result(calibration, held_out, output, OutputFormat(output_format)))
+    write_warnings(_harm(held_out))
+    use = f"--device {device} --runtime {runtime} --calibration {output}"
+    click.echo(f"wrote {output}: use it with {use}", err=True)
 
 
 def _read(path: Path | None) -> tuple[Record, ...]:
@@ -75,18 +73,19 @@ def _read(path: Path | None) -> tuple[Record, ...]:
 
 def _measured_here(path: Path | None, device: str, runtime: str) -> tuple[Record, ...]:
     """Measure a spread of small models; keep the records where asked."""
-    from estimator.calibration.measure import MeasureOptions, measure
+    from estimator.calibration.measure import MeasureOptions, measure, measured_unit
     from estimator.calibration.records import write_records
     from estimator.calibration.starter_models import GPU_BATCH, STARTER_MODELS
     from estimator.catalogue.device import UnitKind
-    from estimator.catalogue.loader import load_device
+    from estimator.catalogue.loader import load_device, split_reference
     from estimator.units import ms_from_s
 
-    known, unit = load_device(device)
+    _, unit = load_device(device)
+    name, unit_name = measured_unit(f"{split_reference(device)[0]}/{unit.name}")
     records = []
     batch = GPU_BATCH if unit.kind is UnitKind.GPU else 1
     for model in STARTER_MODELS:
-        record = measure(model, known.id, unit.name, MeasureOptions(runtime), batch=batch)
+        record = measure(model, name, unit_name, MeasureOptions(runtime), batch=batch)
         records.append(record)
         click.echo(f"{model}: {ms_from_s(record.latency_s):.4g} ms", err=True)
     if path is not None:
@@ -122,8 +121,18 @@ def _result(calibration: Calibration, held_out: HeldOut, output: Path, output_fo
         f"  heldout_median_ape  {_percent(score.median_ape)}   without calibration {_percent(before.median_ape)}\n"
         f"  heldout_p90_ape     {_percent(score.p90_ape)}   without calibration {_percent(before.p90_ape)}\n"
         f"  rates               compute × {_factor(offset.compute)}, memory × {_factor(offset.memory)}\n"
-        f"  fixed costs         launch × {_factor(offset.overhead)}, per inference × {_factor(offset.fixed)}\n\n"
-        f"wrote {output}: use it with --calibration {output}\n"
+        f"  fixed costs         launch × {_factor(offset.overhead)}, per inference × {_factor(offset.fixed)}\n"
+    )
+
+
+def _harm(held_out: HeldOut) -> tuple[str, ...]:
+    """Say so where records that the fit did not see are estimated worse with it than without."""
+    after, before = held_out.score.median_ape, held_out.before.median_ape
+    if after is None or before is None or after <= before:
+        return ()
+    return (
+        f"this calibration makes records that were left out of it worse: median error {_percent(after).strip()}, "
+        f"without calibration {_percent(before).strip()}; measure more models, or leave --calibration out",
     )
 
 

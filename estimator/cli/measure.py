@@ -16,10 +16,11 @@ from estimator.errors import EstimatorError
     "-o", "--output", required=True, metavar="RECORDS.csv", type=click.Path(dir_okay=False, path_type=Path),
     help="Records to write.",
 )  # fmt: skip
-@click.option("--device", default="here", show_default=True, metavar="ID[/UNIT]", help="What to call this machine.")
+@click.option("--device", default="here", show_default=True, metavar="ID[/UNIT]|FILE",
+              help="What this machine is; a unit cpu or gpu.")  # fmt: skip
 @click.option("--runtime", default="torch-eager", show_default=True, metavar="R",
               help="torch-eager, torch-compile, onnxruntime (.onnx) or tflite (.tflite).")  # fmt: skip
-@click.option("--precision", default="fp32", show_default=True, metavar="P")
+@click.option("--precision", metavar="P", help="Default: fp32; that of a file, which has no other.")
 @click.option("--layout", type=click.Choice(LAYOUTS), default=LAYOUTS[0], show_default=True)
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Rescale the leading dimension.")
 @click.option("--input-shape", "input_shapes", metavar="[NAME=]1x3x224x224", multiple=True, help="Shape of an input.")
@@ -30,7 +31,7 @@ def measure(
     output: Path,
     device: str,
     runtime: str,
-    precision: str,
+    precision: str | None,
     layout: str,
     batch: int | None,
     input_shapes: tuple[str, ...],
@@ -41,19 +42,20 @@ def measure(
 
     A model that cannot be measured is named on standard error and left out; the others are written.
     """
-    from estimator.calibration.measure import MeasureOptions
+    from estimator.calibration.measure import MeasureOptions, measured_unit
     from estimator.calibration.measure import measure as measure_model
     from estimator.calibration.records import Record, write_records
     from estimator.dtypes import Precision
     from estimator.units import ms_from_s
 
-    identity, _, unit = device.partition("/")
-    options = MeasureOptions(runtime, Precision.parse(precision), layout, budget_s=seconds, thread_count=threads)
+    name, unit = measured_unit(device)
+    asked = None if precision is None else Precision.parse(precision)
+    options = MeasureOptions(runtime, asked, layout, budget_s=seconds, thread_count=threads)
     records: list[Record] = []
     failures: list[EstimatorError] = []
     for model in models:
         try:
-            record = measure_model(model, identity, unit or "cpu", options, input_shapes=input_shapes, batch=batch)
+            record = measure_model(model, name, unit, options, input_shapes=input_shapes, batch=batch)
         except EstimatorError as error:
             failures.append(error)
             click.echo(f"left out {model}: {error.first_line}", err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from estimator.cli.options import TargetRequest, device_option, target_options
+from estimator.cli.output import write_warnings
 from estimator.files import write_whole
 from estimator.units import format_seconds
 
@@ -58,6 +59,7 @@ def table(
 
     rows = latency_table(space, estimate_block, batch=batch)
     write_whole(output, table_yaml(rows, _header(answers[0])))
+    write_warnings(dict.fromkeys(warning for answer in answers for warning in answer.warnings))
     total = f"wrote {output}: {len(rows.rows)} rows"
     click.echo(total + (f", fixed cost {format_seconds(rows.fixed_s)}" if rows.fixed_s else ""), err=True)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from estimator.cli.options import OutputFormat, format_option
-from estimator.cli.output import colour_wanted, write_result
+from estimator.cli.output import colour_wanted, write_result, write_warnings
 from estimator.cli.progress import ProgressLine
+from estimator.errors import RecordError
 from estimator.files import write_whole
 
 
@@ -44,7 +45,8 @@ def validate(
 ) -> None:
     """Score the estimator against measured RECORDS, with FLOPs ÷ peak and the plain roofline beside it.
 
-    Records that cannot be estimated are listed with the reason and scored as failed, never hidden.
+    Records that cannot be estimated are listed with the reason and scored as failed, never hidden. Exit status 1 when
+    none can.
     """
     from estimator.calibration.records import read_records
     from estimator.calibration.validate import predictions_csv, sample_records, validate_records
@@ -63,3 +65,12 @@ def validate(
     if predictions is not None:
         write_whole(predictions, predictions_csv(report.predictions))
     write_result(render(report, output_format, colour=colour_wanted()))
+    if output_format is not OutputFormat.JSON:
+        write_warnings(report.warnings)
+    if not report.scored:
+        raise RecordError(
+            f"none of the {report.records} records could be estimated",
+            where=str(records_file),
+            expected="models, devices (ids, or paths of your own files), runtimes and precisions that `estimate` takes",
+            hint="the reason is listed beside each record",
+        )

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from estimator.calibration.predict import Failure
+from estimator.calibration.records import Record
 from estimator.calibration.score import Score
 from estimator.calibration.validate import GroupScore, ValidationReport
 from estimator.cli.options import OutputFormat
@@ -21,6 +22,8 @@ from estimator.report.table import WIDTH, captured, text_console
 from estimator.report.wording import percent
 
 LISTED_FAILURES: Final = 12
+LISTED_LINES: Final = 3
+"""How many line numbers stand beside a reason that several records share."""
 _FIGURES: Final = ("median", "p90", "±10 %", "±20 %", "bias", "ρ")
 _GROUP_HEADER: Final = (
     "device", "runtime", "n", "median", "p90", "±10 %", "bias", "ρ", "in range", "roofline", "naive",
@@ -53,6 +56,7 @@ def report_document(report: ValidationReport) -> dict[str, Json]:
         "interval_coverage": report.interval_coverage,
         "baselines": {"naive": _figures(report.naive), "roofline": _figures(report.roofline)},
         "groups": [_group_object(group) for group in report.groups],
+        "warnings": list(report.warnings),
     }
 
 
@@ -61,7 +65,8 @@ def _figures(score: Score) -> dict[str, Json]:
 
 
 def _failure_object(failure: Failure) -> Json:
-    return {"model": failure.record.model, "device": failure.record.device_reference, "reason": failure.reason}
+    record = failure.record
+    return {"line": record.line, "model": record.model, "device": record.device_reference, "reason": failure.reason}
 
 
 def _group_object(group: GroupScore) -> Json:
@@ -134,19 +139,25 @@ def _group_row(group: GroupScore) -> tuple[str, ...]:
 
 def _failure_lines(failures: Sequence[Failure]) -> list[str]:
     """Failures by reason, the most frequent first."""
-    models: dict[str, list[str]] = {}
+    by_reason: dict[str, list[Record]] = {}
     for failure in failures:
-        models.setdefault(failure.reason, []).append(failure.record.model)
-    ordered = sorted(models.items(), key=lambda item: -len(item[1]))
-    lines = [
-        f"failed  {len(names)} × {printable(reason)}  ({', '.join(printable(n) for n in dict.fromkeys(names))})"
-        if len(names) > 1
-        else f"failed  {printable(names[0])}: {printable(reason)}"
-        for reason, names in ordered[:LISTED_FAILURES]
-    ]
+        by_reason.setdefault(failure.reason, []).append(failure.record)
+    ordered = sorted(by_reason.items(), key=lambda item: -len(item[1]))
+    lines = [_failure_line(reason, records) for reason, records in ordered[:LISTED_FAILURES]]
     if len(ordered) > LISTED_FAILURES:
         lines.append(f"        … {len(ordered) - LISTED_FAILURES} more reasons; --format json lists all")
     return lines
+
+
+def _failure_line(reason: str, records: Sequence[Record]) -> str:
+    names = ", ".join(printable(name) for name in dict.fromkeys(record.model for record in records))
+    numbers = [str(record.line) for record in records if record.line is not None]
+    if len(records) == 1:
+        at = "".join(f"line {number}, " for number in numbers)
+        return f"failed  {at}{names}: {printable(reason)}"
+    more = ", …" if len(numbers) > LISTED_LINES else ""
+    at = f"lines {', '.join(numbers[:LISTED_LINES])}{more}: " if numbers else ""
+    return f"failed  {len(records)} × {printable(reason)}  ({at}{names})"
 
 
 def _percent(fraction: float | None) -> str:
@@ -173,7 +184,7 @@ def _markdown(report: ValidationReport) -> str:
     ]
     if report.failures:
         parts.append(
-            "".join(f"- {markdown_cell(f.record.model)}: {markdown_cell(f.reason)}\n" for f in report.failures)
+            "".join(f"- {markdown_cell(line.removeprefix('failed  '))}\n" for line in _failure_lines(report.failures))
         )
     return "\n".join(parts)
 

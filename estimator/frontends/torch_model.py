@@ -53,7 +53,7 @@ def load_torch(
     MissingShapeError
         The user's own module gives no hint of its input.
     """
-    with _importable(Path.cwd()):
+    with importable(Path.cwd()):
         source = resolve(reference, seq_len)
         return trace(source, input_shapes, batch, layout)
 
@@ -211,7 +211,7 @@ def _build_real(construct: Callable[[], torch.nn.Module]) -> torch.nn.Module:
 
 # ---------------------------------------------------------------- the user's own code
 @contextmanager
-def _importable(folder: Path) -> Iterator[None]:
+def importable(folder: Path) -> Iterator[None]:
     """Let a folder's modules be imported for a while."""
     sys.path.insert(0, str(folder))
     try:

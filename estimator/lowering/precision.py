@@ -9,7 +9,8 @@ AT_FORALL_FP32_SET_OPT_DTYPE, AT_FORALL_PROMOTE.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import Enum
 
@@ -51,6 +52,29 @@ def apply_precision(graph: Graph, precision: Precision) -> Graph:
         for name, t in graph.tensors.items()
     }
     return replace(graph, tensors=tensors)
+
+
+def stored_precision(graph: Graph) -> Precision:
+    """Name the precision that a file's own dtypes amount to.
+
+    What most weights (of two axes or more) are stored in decides where they are integers, else what most activations
+    are: a file of fp16 weights that are widened before use runs in fp32.
+    """
+    activations = _commonest(t for t in graph.tensors.values() if not t.is_weight)
+    weights = _commonest(t for t in graph.tensors.values() if t.is_weight and len(t.shape) > 1)
+    if weights is DType.I4:
+        return Precision.W4A16
+    if weights in (DType.I8, DType.U8):
+        return Precision.W8A16 if activations in (DType.I16, DType.U16) else Precision.INT8
+    return {DType.F16: Precision.FP16, DType.BF16: Precision.BF16}.get(activations or DType.F32, Precision.FP32)
+
+
+def _commonest(tensors: Iterable[TensorSpec]) -> DType | None:
+    """Dtype of most elements; None where there are none."""
+    elements: Counter[DType] = Counter()
+    for tensor in tensors:
+        elements[tensor.dtype] += tensor.numel
+    return max(elements, key=lambda dtype: elements[dtype], default=None)
 
 
 class _Policy(Enum):

@@ -13,7 +13,7 @@ from estimator.calibration.validate import validate_records
 from estimator.calibration.workload import lower_workloads, workload_of
 from estimator.catalogue.calibration import ContextOffset, Spread
 from estimator.catalogue.calibration_file import dump_calibration, load_calibration, load_response
-from estimator.errors import CalibrationError
+from estimator.errors import CalibrationError, UnknownRuntimeError, UnsupportedCombinationError
 from estimator.units import s_from_ms
 from tests.calibration.workloads import record, small_network
 
@@ -106,6 +106,36 @@ def test_unusable_records_are_named(untimed, cache):
     assert "missing.json" in caught.value.where
 
 
+def test_too_few_records_name_what_the_file_holds(untimed, cache):
+    others = [*(replace(r, runtime="qnn") for r in untimed[:3]), replace(untimed[0], device="sd8gen3")]
+    with pytest.raises(CalibrationError, match="0 usable records") as caught:
+        calibrate_device(others, "sd865", "tflite", date="2025-01-31", cache=cache)
+    assert caught.value.where == "the file holds 3 of sd865/npu with qnn, 1 of sd8gen3/npu with tflite"
+
+
+def test_a_runtime_that_the_unit_lacks_is_a_wrong_request(untimed, cache):
+    with pytest.raises(UnknownRuntimeError, match="foo"):
+        calibrate_device(untimed, "sd865", "foo", date="2025-01-31", cache=cache)
+    with pytest.raises(UnsupportedCombinationError, match="tensorrt") as caught:
+        calibrate_device(untimed, "sd865", "tensorrt", date="2025-01-31", cache=cache)
+    assert "tflite" in caught.value.expected
+
+
+@pytest.mark.parametrize("named_by_file", [True, False])
+def test_records_of_a_device_of_the_users_own_calibrate_it(untimed, cache, tmp_path, named_by_file):
+    board = tmp_path / "board.yaml"
+    board.write_text("schema_version: 1\nid: board\ndisplay_name: Our board\nextends: sd865\n")
+    records = timed(untimed, departure(-0.5, -0.5, 0.0, 0.0), cache)
+    own = [replace(r, device=str(board) if named_by_file else "board") for r in records]
+    calibration, held_out = calibrate_device(own, f"{board}/npu", "tflite", date="2025-01-31", cache=cache)
+    assert (calibration.device, calibration.unit, calibration.sample_count) == ("board", "npu", 10)
+    assert held_out.score.median_ape < held_out.before.median_ape / 2
+    path = tmp_path / "own.yaml"
+    dump_calibration(calibration, load_response(calibration.response).class_names, path)
+    by_file = [replace(r, device=str(board)) for r in records]
+    assert {p.kind for p in validate_records(by_file, calibrations=(path,), cache=cache).predictions} == {"calibrated"}
+
+
 def test_few_records_promise_no_narrower_an_interval_than_they_can_show(untimed, cache):
     records = timed(untimed, departure(-0.3, -0.3, 0.0, 0.0), cache)
     few, _ = calibrate_device(records[:3], "sd865", "tflite", date="2025-01-31", cache=cache)
@@ -131,9 +161,24 @@ def test_the_command_prints_held_out_errors_and_writes_a_usable_file(untimed, ca
     write_records(timed(untimed, departure(-0.5, -0.5, 0.1, 0.1), cache), records)
     assert read_records(records)[0].latency_s < s_from_ms(100)
     assert run(["calibrate", str(records), "--device", "sd865", "--runtime", "tflite", "-o", str(own)]) == 0
-    assert "heldout_median_ape" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "heldout_median_ape" in said.out
+    assert said.err == f"wrote {own}: use it with --device sd865 --runtime tflite --calibration {own}\n"
     assert run(["validate", str(records), "--calibration", str(own)]) == 0
     assert "10 records · 10 scored · 0 failed" in capsys.readouterr().out
+
+
+def test_a_calibration_that_does_harm_is_said_to(untimed, cache, tmp_path, monkeypatch, capsys):
+    from estimator.cli.main import run
+
+    monkeypatch.setenv("ESTIMATOR_CACHE", str(cache.folder))
+    exact = timed(untimed[:4], departure(0.0, 0.0, 0.0, 0.0), cache)
+    factors = (1.2, 0.8, 1.2, 0.8)  # 20 % off either way: each three pull away from the fourth
+    scattered = [replace(r, latency_s=r.latency_s * factor) for r, factor in zip(exact, factors, strict=True)]
+    records, own = tmp_path / "few.csv", tmp_path / "own.yaml"
+    write_records(scattered, records)
+    assert run(["calibrate", str(records), "--device", "sd865", "--runtime", "tflite", "-o", str(own)]) == 0
+    assert "warning: this calibration makes records that were left out of it worse" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("median", "noise"), [(0.10, 0.06), (0.02, 0.03), (0.25, 0.08)])

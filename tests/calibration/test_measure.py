@@ -3,10 +3,18 @@ from pathlib import Path
 import onnx
 import pytest
 
-from estimator.calibration.measure import MeasureOptions, measure, time_passes
+from estimator.calibration.measure import MeasureOptions, measure, measured_unit, time_passes
 from estimator.calibration.records import read_records, write_records
+from estimator.cli.main import run
 from estimator.dtypes import Precision
-from estimator.errors import BadOptionError, EstimatorError, ModelFileError, UnknownRuntimeError
+from estimator.errors import (
+    BadOptionError,
+    EstimatorError,
+    ModelFileError,
+    TraceError,
+    UnknownDeviceError,
+    UnknownRuntimeError,
+)
 
 QUICK = MeasureOptions(warmup_count=1, min_count=3, budget_s=0.0, thread_count=1)
 
@@ -14,14 +22,16 @@ QUICK = MeasureOptions(warmup_count=1, min_count=3, budget_s=0.0, thread_count=1
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A model of the user's own, importable from the working directory."""
-    (tmp_path / "tiny_model.py").write_text("import torch\ndef make():\n    return torch.nn.Conv2d(3, 4, 3)\n")
+    (tmp_path / "tiny_model.py").write_text(
+        "import torch\ndef make():\n    return torch.nn.Conv2d(3, 4, 3)\n"
+        "def broken():\n    raise OSError('no weights')\n"
+    )
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
     return "tiny_model:make"
 
 
-def relu_file(path: Path) -> Path:
-    info = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2, 8]) for name in "xy"]
+def relu_file(path: Path, batch: int | str = 2) -> Path:
+    info = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [batch, 8]) for name in "xy"]
     graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "relu", info[:1], info[1:])
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), path)
     return path
@@ -82,3 +92,80 @@ def test_a_precision_that_torch_cannot_run_is_refused(tiny: str):
 def test_a_shape_that_the_model_rejects_is_an_error_of_the_model(tiny: str):
     with pytest.raises(EstimatorError, match="does not run"):
         measure(tiny, "here", "cpu", QUICK, input_shapes=["1x5x8x8"])
+
+
+def test_a_constructor_that_fails_is_an_error_of_the_model(tiny: str):
+    with pytest.raises(TraceError, match="could not be built: OSError: no weights"):
+        measure("tiny_model:broken", "here", "cpu", QUICK, input_shapes=["1x3x8x8"])
+
+
+@pytest.mark.parametrize(
+    ("reference", "place"),
+    [
+        ("here", ("here", "cpu")),
+        ("here/gpu", ("here", "gpu")),
+        ("i9-10940x", ("i9-10940x", "cpu")),
+        ("rtx4090", ("rtx4090", "gpu")),  # the default unit is what an estimate would be of
+        ("sd865/cpu", ("sd865", "cpu")),
+    ],
+)
+def test_records_carry_the_name_of_the_device_and_the_unit_that_ran(reference: str, place: tuple[str, str]):
+    assert measured_unit(reference) == place
+
+
+@pytest.mark.parametrize("ending", ["", "/cpu"])
+def test_a_file_is_no_device_and_unit(tmp_path: Path, ending: str):
+    path = tmp_path / "mine.yaml"
+    path.write_text("schema_version: 1\nid: mine\ndisplay_name: Mine\nextends: i9-10940x\n")
+    assert measured_unit(f"{path}{ending}") == (str(path), "cpu")
+
+
+@pytest.mark.parametrize("reference", ["sd865", "sd865/npu", "here/npu"])
+def test_an_accelerator_that_nothing_here_reaches_is_refused(reference: str):
+    with pytest.raises(BadOptionError, match="npu cannot be measured"):
+        measured_unit(reference)
+
+
+def test_an_unknown_device_is_refused():
+    with pytest.raises(UnknownDeviceError):
+        measured_unit("nosuchdev/xyz")
+
+
+TFLITE = Path(__file__).parents[1] / "frontends" / "data"
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize(
+    ("name", "precision"), [("small_int8", Precision.INT8), ("small_float32", Precision.FP32)]
+)  # fmt: skip
+def test_the_precision_of_a_record_is_the_files_own(name: str, precision: Precision):
+    pytest.importorskip("ai_edge_litert")
+    options = MeasureOptions("tflite", warmup_count=1, min_count=3, budget_s=0.0, thread_count=1)
+    assert measure(str(TFLITE / f"{name}.tflite"), "here", "cpu", options).precision is precision
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize(
+    ("asked", "sizes", "words"),
+    [
+        ({"precision": Precision.FP32}, {}, "is int8, not fp32"),
+        ({"layout": "nhwc"}, {}, "layout"),
+        ({}, {"batch": 8}, "to 1x16x16x3, not 8x16x16x3"),
+        ({}, {"input_shapes": ["3x3"]}, "has 4 axes"),
+    ],
+)
+def test_what_a_file_fixes_cannot_be_asked_otherwise(asked, sizes, words: str):
+    pytest.importorskip("ai_edge_litert")
+    with pytest.raises(BadOptionError, match=words):
+        measure(str(TFLITE / "small_int8.tflite"), "here", "cpu", MeasureOptions("tflite", **asked), **sizes)
+
+
+@pytest.mark.extra
+def test_a_batch_that_a_file_fixes_loses_that_file_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("onnxruntime")
+    free, fixed = relu_file(tmp_path / "free.onnx", "n"), relu_file(tmp_path / "fixed.onnx")
+    out = tmp_path / "r.csv"
+    command = ["measure", str(free), str(fixed), "--runtime", "onnxruntime", "--seconds", "0", "--batch", "4"]
+    assert run([*command, "-o", str(out)]) == 0
+    assert [(record.model, record.batch) for record in read_records(out)] == [(str(free), 4)]
+    assert "fixed.onnx fixes its input x to 2x8, not 4x8" in capsys.readouterr().err

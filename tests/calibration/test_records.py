@@ -42,7 +42,10 @@ def test_written_records_read_back(tmp_path):
         (LINE.replace("2x3x224x224", "2xx"), "input_shape is not a shape"),
         (LINE.replace("2x3x224x224", "0x3"), "input_shape is not a shape"),
         (LINE.replace("int8", "int7"), "unknown precision 'int7'"),
+        (LINE.replace("int8,,", "int8,nhcw,"), "unknown layout 'nhcw'"),
         (LINE.replace("timm:resnet18", ""), "model is empty"),
+        (LINE.replace("4.2", "4,2"), "11 cells, where the header has 10"),  # a decimal comma
+        (LINE.replace(",somewhere,a phone", ""), "8 cells, where the header has 10"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_line(tmp_path, line, complaint):
@@ -51,6 +54,15 @@ def test_a_wrong_value_is_named_with_its_line(tmp_path, line, complaint):
     with pytest.raises(RecordError, match=complaint) as caught:
         read_records(path)
     assert caught.value.where == f"{path}:3"
+    assert caught.value.expected or "empty" in complaint
+    assert caught.value.hint
+    assert "--" not in str(caught.value)  # no option is to blame
+
+
+def test_empty_lines_count_as_lines_and_not_as_records(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text(f"{HEADER}\n\n{LINE}\n\n\n{LINE}\n")
+    assert [record.line for record in read_records(path)] == [3, 6]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from estimator.calibration.graph_cache import GraphCache
 from estimator.calibration.records import write_records
 from estimator.calibration.score import score
 from estimator.calibration.validate import sample_records, validate_records
+from estimator.catalogue.calibration_file import dump_calibration, find_calibration, load_response
 from estimator.catalogue.loader import load_device
 from estimator.cli.main import run
 from estimator.dtypes import Precision
@@ -126,12 +127,37 @@ def test_every_format_names_the_device(records, tmp_path, capsys, output_format)
         assert max(map(len, out.splitlines())) <= 100
 
 
-def test_no_record_that_can_be_estimated_is_still_a_report(records, tmp_path, capsys):
+def test_no_record_that_can_be_estimated_is_still_a_report_and_a_failure(records, tmp_path, capsys):
     path = tmp_path / "r.csv"
     write_records([replace(records[0], device="sd999")], path)
-    assert run(["validate", str(path), "--format", "json"]) == 0
-    document = json.loads(capsys.readouterr().out)
+    assert run(["validate", str(path), "--format", "json"]) == 1
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
     assert document["median_ape"] is None
+    assert document["failures"] == [
+        {"line": 2, "model": records[0].model, "device": "sd999/npu", "reason": "unknown device 'sd999'"}
+    ]
+    assert captured.err.startswith("error: none of the 1 records could be estimated")
+
+
+def test_a_reason_that_several_records_share_names_their_lines(records, tmp_path, capsys):
+    path = tmp_path / "r.csv"
+    odd = [replace(records[0], model="a.json", device="sd999"), replace(records[0], model="b.json", device="sd999")]
+    write_records([odd[0], records[0], odd[1], replace(records[0], device="sd998")], path)
+    assert run(["validate", str(path)]) == 0
+    failed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("failed")]
+    assert failed[0] == "failed  2 × unknown device 'sd999'  (lines 2, 4: a.json, b.json)"
+    assert failed[1].startswith(f"failed  line 5, {records[0].model[:20]}")
+
+
+def test_a_calibration_that_is_for_none_of_the_records_is_said_to_be(records, tmp_path):
+    own = tmp_path / "own.yaml"
+    found = find_calibration("rtx4090", "gpu", "torch-compile", "nchw")
+    assert found is not None
+    dump_calibration(found, load_response(found.response).class_names, own)
+    assert validate_records(records, calibrations=(own,)).warnings == (
+        f"{own} is for rtx4090/gpu torch-compile, which no record is",
+    )
 
 
 def test_a_second_scoring_reads_the_same_kernels(records):

@@ -26,7 +26,7 @@ from estimator.catalogue.calibration_file import (
     parse_response,
     response_names,
 )
-from estimator.errors import CatalogueError
+from estimator.errors import CatalogueError, OutputError
 
 HELD_OUT = Spread(-0.125, 0.25, 0.0625, 40)
 
@@ -131,6 +131,13 @@ def test_a_calibration_comes_back_as_it_was_written(tmp_path):
     dump_calibration(calibration(), names, path, comment="fitted by hand\nfor a test")
     assert_same(load_calibration(path), calibration())
     assert path.read_text(encoding="utf-8").startswith("# fitted by hand\n# for a test\n")
+
+
+def test_a_missing_folder_is_not_made(tmp_path):
+    path, names = tmp_path / "nowhere" / "own.yaml", load_response(response_names()[0]).class_names
+    with pytest.raises(OutputError, match="cannot write"):
+        dump_calibration(calibration(), names, path)
+    assert not path.parent.exists()
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from estimator.dtypes import DType, Precision
 from estimator.ir.op import OpKind
 from estimator.ir.text import parse_graph
-from estimator.lowering.precision import apply_precision
+from estimator.lowering.precision import apply_precision, stored_precision
 
 CONV = "kernel=[3,3] stride=[1,1] padding=[1,1] dilation=[1,1]"
 TWO_USES = f"""\
@@ -74,3 +76,33 @@ def test_int8_stores_vectors_such_as_biases_as_activations_do():
 def test_fp32_leaves_an_fp32_graph_alone():
     graph = parse_graph(NORM)
     assert apply_precision(graph, Precision.FP32) is graph
+
+
+@pytest.mark.parametrize(
+    ("activation", "weight", "precision"),
+    [
+        ("f32", "f32", Precision.FP32),
+        ("f16", "f16", Precision.FP16),
+        ("bf16", "bf16", Precision.BF16),
+        ("f32", "f16", Precision.FP32),  # widened before use
+        ("i8", "i8", Precision.INT8),
+        ("f32", "i8", Precision.INT8),
+        ("i16", "i8", Precision.W8A16),
+        ("f16", "i4", Precision.W4A16),
+    ],
+)
+def test_the_precision_of_a_file_is_what_most_of_it_is_stored_in(activation: str, weight: str, precision: Precision):
+    graph = parse_graph(f"""\
+graph stored
+input x {activation}[2,8]
+parameter w {weight}[8,8]
+parameter bias f32[8]
+y {activation}[2,8] = linear(x, w, bias)
+output y
+""")
+    assert stored_precision(graph) is precision
+
+
+def test_a_file_without_weights_has_the_precision_of_its_activations():
+    graph = parse_graph("graph bare\ninput x f16[2,8]\ny f16[2,8] = activation(x) function=relu\noutput y\n")
+    assert stored_precision(graph) is Precision.FP16
