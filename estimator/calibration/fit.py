@@ -71,18 +71,18 @@ class Fitted:
         log_physics, _ = Objective(observations, priors, standard).forward(self.vector)
         physics = np.asarray(log_physics, dtype=np.float64)
         if self.response.residual is None:
-            return Predicted(np.maximum(np.exp(physics), self._host_s(observations)), np.zeros(len(physics)))
+            return Predicted(np.maximum(np.exp(physics), _host_s(observations)), np.zeros(len(physics)))
         composition = record_compositions(self.response, observations)
         log_factor, similarity = residual_log_factors(self.response.residual, composition)
         device_s = np.exp(physics + log_factor)
-        return Predicted(np.maximum(device_s, self._host_s(observations)), novelty(similarity))
+        return Predicted(np.maximum(device_s, _host_s(observations)), novelty(similarity))
 
-    def _host_s(self, observations: Observations) -> FloatArray:
-        """Time of the host to launch every record's kernels."""
-        features = observations.features
-        overhead = observations.membership @ self.objective.blocks.view(self.vector)["context"][:, 2]
-        dispatch = np.bincount(observations.record_index, features.dispatch_s * features.count, len(overhead))
-        return np.asarray(dispatch * np.exp(overhead), dtype=np.float64)
+
+def _host_s(observations: Observations) -> FloatArray:
+    """Time of the host to launch every record's kernels [record]: of no device in particular."""
+    features = observations.features
+    weights = features.dispatch_s * features.count
+    return np.bincount(observations.record_index, weights, len(observations.log_measured)).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,14 @@ from estimator.calibration.predict import find_places, predict
 from estimator.calibration.records import Record, read_records, write_records
 from estimator.calibration.validate import validate_records
 from estimator.calibration.workload import lower_workloads, workload_of
-from estimator.catalogue.calibration import ContextOffset, Spread
+from estimator.catalogue.calibration import ContextOffset, Residual, Spread
 from estimator.catalogue.calibration_file import dump_calibration, load_calibration, load_response
 from estimator.errors import CalibrationError, UnknownRuntimeError, UnsupportedCombinationError
+from estimator.timing.coefficients import Coefficients
+from estimator.timing.composition import COMPOSITION_SIZE
 from estimator.units import s_from_ms
 from tests.calibration.workloads import record, small_network
+from tests.timing.coefficients import ideal_response, no_offset
 
 SIZES = [(8, 2, 32), (16, 3, 32), (32, 2, 64), (64, 4, 32), (64, 8, 64), (128, 3, 32), (128, 9, 64), (256, 2, 16),
          (24, 12, 64), (48, 5, 48)]  # fmt: skip
@@ -181,6 +184,17 @@ def test_a_calibration_that_does_harm_is_said_to(untimed, cache, tmp_path, monke
     assert "warning: this calibration makes records that were left out of it worse" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("median", "noise"), [(0.10, 0.06), (0.02, 0.03), (0.25, 0.08)])
+def known_to(median: float, residual: Residual | None = None) -> Coefficients:
+    response = replace(ideal_response(), residual=residual)
+    return Coefficients(response, no_offset(), "family", Spread(-0.1, 0.1, median, 40), 40, "hand")
+
+
+@pytest.mark.parametrize(("median", "noise"), [(0.10, 0.06), (0.02, 0.03), (0.25, 0.12)])
 def test_what_a_family_leaves_is_noise_within_bounds(median, noise):
-    assert default_prior(Spread(-0.1, 0.1, median, 40)).noise == pytest.approx(noise)  # 0.6 of the median
+    assert default_prior(known_to(median)).noise == pytest.approx(noise)  # 0.6 of the median
+
+
+def test_a_correction_that_stays_elsewhere_leaves_twice_the_noise():
+    correction = Residual(np.zeros((1, COMPOSITION_SIZE)), np.ones(1), 0.4, only_on="i9-10940x")
+    assert default_prior(known_to(0.08, correction)).noise == pytest.approx(0.6 * 0.08)
+    assert default_prior(known_to(0.08, correction.on("i7-12700h"))).noise == pytest.approx(2 * 0.6 * 0.08)
