@@ -89,12 +89,7 @@ def trace(source: TorchSource, wanted: tuple[InputShape, ...], batch: int | None
         raise
     except Exception:  # constructors of user code may do anything; the real build says what is wrong
         return _trace_real(source, wanted, batch)
-    defaults = (source.guess_inputs(module) if source.guess_inputs else ()) or source.inputs
-    inputs = resolve_inputs(defaults, wanted, batch, source.name)
-    if not inputs:
-        raise MissingShapeError(
-            f"the input of {source.name} is unknown", expected="--input-shape, once per input of forward"
-        )
+    defaults, inputs = _inputs_for(module, source, wanted, batch)
     try:
         return _record_meta(module, source, inputs, layout)
     except TraceError as error:
@@ -109,6 +104,19 @@ def trace(source: TorchSource, wanted: tuple[InputShape, ...], batch: int | None
         if not _wants_data(error) or source.warm_start or parameter_bytes(module) > MAX_REAL_WEIGHTS_BYTES:
             raise
     return _trace_real(source, wanted, batch)
+
+
+def _inputs_for(
+    module: torch.nn.Module, source: TorchSource, wanted: tuple[InputShape, ...], batch: int | None
+) -> tuple[tuple[InputSpec, ...], tuple[InputSpec, ...]]:
+    """Find a module's own inputs, and those with the user's shapes laid over them."""
+    defaults = (source.guess_inputs(module) if source.guess_inputs else ()) or source.inputs
+    inputs = resolve_inputs(defaults, wanted, batch, source.name, module.forward)
+    if not inputs:
+        raise MissingShapeError(
+            f"the input of {source.name} is unknown", expected="--input-shape, once per input of forward"
+        )
+    return defaults, inputs
 
 
 def _record_meta(
@@ -186,12 +194,7 @@ def _trace_real(source: TorchSource, wanted: tuple[InputShape, ...], batch: int 
                 f"{source.name} could not be built: {type(error).__name__}: {str(error)[:300]}",
                 where=source.name,
             ) from error
-        defaults = (source.guess_inputs(module) if source.guess_inputs else ()) or source.inputs
-        inputs = resolve_inputs(defaults, wanted, batch, source.name)
-        if not inputs:
-            raise MissingShapeError(
-                f"the input of {source.name} is unknown", expected="--input-shape, once per input of forward"
-            )
+        _, inputs = _inputs_for(module, source, wanted, batch)
         generator = torch.Generator().manual_seed(_SEED)
         args: list[Any] = [spec.real(generator) for spec in inputs if spec.name is None]
         kwargs = {spec.name: spec.real(generator) for spec in inputs if spec.name is not None}
@@ -267,7 +270,7 @@ def _guess_inputs(module: torch.nn.Module) -> tuple[InputSpec, ...]:
         return (InputSpec(tuple(shape)),)
     for child in module.modules():
         if isinstance(child, torch.nn.Conv2d):
-            return (InputSpec((1, child.in_channels, 224, 224)),)
+            return (InputSpec((1, child.in_channels, 224, 224), is_guess=True),)
         if list(child.parameters(recurse=False)):
             return ()
     return ()
