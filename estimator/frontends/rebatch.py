@@ -93,10 +93,20 @@ def _follow(op: Op, source: Shape, result: Shape, axis: int, old: int, order: Se
 
 def _by_position(source: Shape, result: Shape, axis: int, old: int) -> int | None:
     """Row-major position: the axis of the result with as many elements before it, and the batch as a factor."""
+    for dropped in range(len(source)):
+        if (*source[:dropped], *source[dropped + 1 :]) == result and dropped != axis:
+            return axis - (dropped < axis)  # an unbound or selected axis
+    for inserted in (axis, axis + 1):
+        if old == 1 != source[axis] and (*source[:inserted], 1, *source[inserted:]) == result:
+            return inserted  # [tokens × 1, width] to [tokens, 1, width]: what was flattened is split again
     outer = math.prod(source[:axis])
     for candidate, extent in enumerate(result):
-        if math.prod(result[:candidate]) == outer and extent % old == 0:
-            return candidate
+        before = math.prod(result[:candidate])
+        if before == outer and extent % old == 0:
+            flattened = old == 1 != extent and 0 < candidate == len(result) - 1
+            return candidate - 1 if flattened else candidate  # [tokens, 1, width] to [tokens × 1, width]
+        if before < outer < before * extent and extent % old == 0:
+            return candidate  # [tokens, batch, width] to [tokens × batch, width]
     same = [i for i, n in enumerate(result) if n == source[axis]]
     return same[0] if same else None
 
@@ -125,4 +135,5 @@ def _scaled(spec: TensorSpec, axis: int | None, factor: tuple[int, int]) -> Tens
         return spec
     new, old = factor
     shape = (*spec.shape[:axis], spec.shape[axis] * new // old, *spec.shape[axis + 1 :])
-    return replace(spec, shape=shape, strides=None)
+    strides = spec.strides and tuple(s * new // old if s > spec.strides[axis] else s for s in spec.strides)
+    return replace(spec, shape=shape, strides=strides)
