@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -192,7 +193,9 @@ def _trace_real(source: TorchSource, wanted: tuple[InputShape, ...], batch: int 
         except Exception as error:
             raise TraceError(
                 f"{source.name} could not be built: {type(error).__name__}: {str(error)[:300]}",
-                where=source.name,
+                where=_raised_at(error),
+                expected="a torch.nn.Module, built without arguments",
+                hint="call it by itself in Python to see the whole traceback",
             ) from error
         _, inputs = _inputs_for(module, source, wanted, batch)
         generator = torch.Generator().manual_seed(_SEED)
@@ -210,6 +213,12 @@ def _build_real(construct: Callable[[], torch.nn.Module]) -> torch.nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside the zoo's constructors are not the user's
         return construct()
+
+
+def _raised_at(error: Exception) -> str:
+    """File, line and function that raised."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename}:{frame.lineno}, in {frame.name}"
 
 
 # ---------------------------------------------------------------- the user's own code
@@ -247,7 +256,9 @@ def _import_attribute(module_name: str, attribute: str) -> Any:
         value: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and module_name.startswith(error.name):
-            raise UnknownModelError(reference, ("torchvision:NAME", "timm:NAME", "transformers:CONFIG.json")) from None
+            known = ("torchvision:NAME", "timm:NAME", "transformers:CONFIG.json")
+            where = f"no module named {error.name!r} in the working directory or among the installed packages"
+            raise UnknownModelError(reference, known, where=where) from None
         raise ModelFileError(f"importing {module_name} failed: {error}", where=reference) from error
     except Exception as error:  # the user's module may raise anything while it is imported
         raise ModelFileError(
