@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from estimator.cli.options import ModelRequest, OutputFormat, format_option, model_argument, model_options
-from estimator.cli.output import write_result, write_warnings
+from estimator.cli.output import write_notes, write_result, write_warnings
 from estimator.errors import BadOptionError, UnknownConventionError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def count(
     write_result(render(made, graph, output_format, per, shares))
     if output_format is not OutputFormat.JSON:  # the document carries them
         write_warnings(_unsupported_warning(made))
-        write_notes(made)
+        write_notes(made.notes)
 
 
 def _refuse_idle_options(
@@ -302,9 +302,3 @@ def _unsupported_warning(made: Count) -> list[str]:
         return []
     listed = ", ".join(made.unsupported[:6]) + (", …" if len(made.unsupported) > 6 else "")
     return [f"{made.convention} has no rule for {len(made.unsupported)} of the operators or layers here: {listed}"]
-
-
-def write_notes(made: Count) -> None:
-    """Write what the number leaves out to standard error."""
-    for note in made.notes:
-        click.echo(f"note: {note}", err=True)

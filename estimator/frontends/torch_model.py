@@ -77,7 +77,7 @@ def resolve(reference: str, seq_len: int | None = None) -> TorchSource:
     try:
         return timm_source(reference)
     except UnknownModelError:
-        raise UnknownModelError(reference, (*torchvision_names(), *timm_names())) from None
+        raise UnknownModelError(reference, tuple(dict.fromkeys((*torchvision_names(), *timm_names())))) from None
 
 
 def trace(source: TorchSource, wanted: tuple[InputShape, ...], batch: int | None, layout: str) -> Graph:

@@ -67,6 +67,12 @@ def test_a_precision_that_the_unit_cannot_run_is_a_wrong_request(model: str, fai
     assert "int8" in said
 
 
+def test_a_long_list_is_wrapped_to_the_screen(model: str, failure: Failure):
+    for option, verb in (("--runtime", ["estimate", model, "--device", "sd865"]), ("--convention", ["count", model])):
+        said = failure(*verb, option, "nonsense", status=2)
+        assert max(map(len, said.splitlines())) <= 100
+
+
 def test_an_unknown_zoo_model_lists_near_names(failure: Failure):
     assert "resnet50" in failure("torchvision:resnet5", "--device", "sd865", status=2)
 
