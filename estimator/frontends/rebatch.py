@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from estimator.errors import BadOptionError
 from estimator.ir.graph import Graph
 from estimator.ir.op import AxisAttrs, EinsumAttrs, Op, OpKind, ReduceAttrs
 from estimator.ir.tensor import Shape, TensorSpec
@@ -36,10 +37,21 @@ def rebatch(graph: Graph, batch: int, orders: Mapping[str, Sequence[int]] | None
     -------
     Graph
         Same ops and names. A baked tensor that meets batched ones in a concatenation is widened with them.
+
+    Raises
+    ------
+    BadOptionError
+        The graph has an input for each item of its batch, so that there is no axis to rescale.
     """
     old = graph.batch
     if batch == old or old == 0:
         return graph
+    if graph.one_input_per_item:
+        raise BadOptionError(
+            f"{graph.name} cannot be rescaled to batch {batch}: each input is one item",
+            where="--batch",
+            expected=f"{old}, or the model itself instead of its graph",
+        )
     axes = _batch_axes(graph, old, orders or {})
     factor = (batch, old)
     tensors = {name: _scaled(spec, axes.get(name), factor) for name, spec in graph.tensors.items()}

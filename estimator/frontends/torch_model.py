@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -204,7 +205,8 @@ def _trace_real(source: TorchSource, wanted: tuple[InputShape, ...], batch: int 
         if source.takes_image_list:
             args = [list(args[0].unbind(0))]
         note = "recorded with real tensors: its shapes depend on the data"
-        return record_module(module, args, name=source.name, example_kwargs=kwargs, notes=(*source.notes, note))
+        graph = record_module(module, args, name=source.name, example_kwargs=kwargs, notes=(*source.notes, note))
+        return replace(graph, one_input_per_item=True) if source.takes_image_list else graph
 
 
 def _build_real(construct: Callable[[], torch.nn.Module]) -> torch.nn.Module:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import onnx
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from estimator.errors import BadOptionError
 from estimator.frontends.onnx_model import parse_onnx
 from estimator.frontends.rebatch import rebatch
 from estimator.frontends.torch_recorder import record_module
@@ -110,6 +113,19 @@ def test_strides_outside_the_batch_axis_grow_with_it() -> None:
     graph = rebatch(record_module(TimeMajor(), [torch.empty(2, 5, 6, device="meta")], name="turned"), 8)
     last = graph.tensors[graph.outputs[0]]
     assert (last.shape, last.strides) == ((6, 8, 5), (1, 5 * 6, 6))  # the layout of [8, 5, 6], seen as [6, 8, 5]
+
+
+def test_a_list_of_items_has_no_axis_to_rescale() -> None:
+    class Stacked(torch.nn.Module):
+        def forward(self, images: list[torch.Tensor]) -> torch.Tensor:
+            return torch.stack(images).relu()
+
+    images = [torch.empty(3, 8, 8, device="meta") for _ in range(2)]
+    graph = replace(record_module(Stacked(), [images], name="detector"), one_input_per_item=True)
+    assert graph.batch == len(images)
+    assert rebatch(graph, 2) is graph
+    with pytest.raises(BadOptionError, match="one item"):
+        rebatch(graph, 4)
 
 
 def test_the_same_batch_changes_nothing() -> None:

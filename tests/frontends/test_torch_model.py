@@ -84,6 +84,7 @@ def test_a_detector_is_recorded_with_real_tensors():
     graph = load_graph("torchvision:detection.fasterrcnn_mobilenet_v3_large_320_fpn")
     assert graph.unknown_ops == ()
     assert {OpKind.NMS, OpKind.ROI_ALIGN} <= {op.kind for op in graph.ops}
+    assert (graph.batch, input_shape(graph)) == (1, (3, 320, 320))
     assert "depend on the data" in graph.notes[0]
 
 
