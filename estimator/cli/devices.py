@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from estimator.cli.failure import one_screen
 from estimator.cli.output import write_result
 from estimator.report.wrapping import WIDTH, wrapped
 from estimator.units import format_bytes, format_rate
@@ -100,7 +101,7 @@ def validate_command(paths: tuple[Path, ...]) -> int:
 
     problems = list(catalogue_problems(paths))
     for problem in problems:
-        click.echo(f"error: {problem}", err=True)
+        click.echo(one_screen(f"error: {problem}"), err=True)
     noun = "device file" if len(paths) == 1 else "device files"
     write_result(f"{len(paths)} {noun}, {len(problems) or 'no'} problem{'' if len(problems) == 1 else 's'}")
     return 1 if problems else 0
