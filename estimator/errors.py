@@ -94,17 +94,21 @@ class _UnknownNameError(UsageError):
     option = ""
     list_command = ""
 
-    def __init__(self, name: str, known: Sequence[str] = ()) -> None:
-        super().__init__(f"unknown {self.noun} {name!r}")
+    def __init__(
+        self, name: str, known: Sequence[str] = (), *, what: str = "", where: str = "", expected: str = ""
+    ) -> None:
+        super().__init__(what or f"unknown {self.noun} {name!r}", where=where, expected=expected)
         self.name = name
         self.known = tuple(known)
 
     def __str__(self) -> str:
         text = self.what + (f" ({self.option})" if self.option else "")
+        text += f"\n  where         {self.where}" if self.where else ""
         text += _did_you_mean(self.name, self.known)
+        text += f"\n  expected      {self.expected}" if self.expected else ""
         if self.list_command:
             text += f"\n  list all      {self.list_command}"
-        elif self.known and "did you mean" not in text:
+        elif not self.expected and self.known and "did you mean" not in text:
             more = f", … ({len(self.known)} in all)" if len(self.known) > _LISTED_NAMES else ""
             text += f"\n  expected      {', '.join(self.known[:_LISTED_NAMES])}{more}"
         return text

@@ -1,16 +1,38 @@
-"""Write a file as a whole or not at all: to a temporary neighbour, then renamed."""
+"""Write a file whole or not at all, by renaming a temporary neighbour; name what lies near a missing one."""
 
 from __future__ import annotations
 
+import difflib
 import os
+import sys
 import tempfile
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 from estimator.errors import OutputError
+
+STANDARD_OUTPUT: Final = Path("-")
+_LISTED_FILES: Final = 1000
+"""How many files of a folder are looked at for a name near a missing one."""
+
+
+def near_files(missing: Path, suffixes: Sequence[str]) -> tuple[str, ...]:
+    """Files of these suffixes, in the folder of a missing one, whose names are nearly its own."""
+    try:
+        listed = [path.name for path in islice(missing.parent.iterdir(), _LISTED_FILES)]
+    except OSError:
+        return ()
+    stems = {name: Path(name).stem for name in sorted(listed) if Path(name).suffix.lower() in suffixes}
+    near = difflib.get_close_matches(missing.stem, stems.values(), cutoff=0.6)
+    return tuple(str(missing.with_name(name)) for name in stems if stems[name] in near)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write `content` (text as UTF-8, its line ends kept); a reader sees the old file or the new, never half.
+
+    The path ``-`` is standard output.
 
     Raises
     ------
@@ -18,6 +40,11 @@ def write_whole(path: Path, content: str | bytes) -> None:
         The folder is missing or not writable, or the disk is full. The old file is as it was.
     """
     data = content.encode() if isinstance(content, str) else content
+    if path == STANDARD_OUTPUT:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from estimator.errors import OutputError
-from estimator.files import write_whole
+from estimator.files import near_files, write_whole
 
 
 def test_a_file_is_written_as_a_whole_with_ordinary_permissions(tmp_path: Path):
@@ -31,6 +31,20 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
         write_whole(target, "new")
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["graph.json"]
+
+
+def test_a_dash_is_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    monkeypatch.chdir(tmp_path)
+    write_whole(Path("-"), "1 ÷ 2\n")
+    assert capfd.readouterr().out == "1 ÷ 2\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_near_a_missing_one_are_those_of_like_name_and_kind(tmp_path: Path):
+    for name in ("resnet50.onnx", "resnet50.txt", "vgg.onnx"):
+        (tmp_path / name).touch()
+    assert near_files(tmp_path / "resent50.onnx", (".onnx", ".tflite")) == (str(tmp_path / "resnet50.onnx"),)
+    assert near_files(tmp_path / "nowhere" / "resnet50.onnx", (".onnx",)) == ()
 
 
 def test_a_missing_folder_is_an_error_that_says_what_next(tmp_path: Path):

@@ -28,8 +28,8 @@ from estimator.catalogue.calibration import (
     Spread,
 )
 from estimator.catalogue.location import devices_directory
-from estimator.errors import CatalogueError
-from estimator.files import write_whole
+from estimator.errors import BadOptionError, CatalogueError
+from estimator.files import near_files, write_whole
 
 SCHEMA_VERSION: Final = 1
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
@@ -80,9 +80,18 @@ def load_calibration(path: Path) -> Calibration:
 
     Raises
     ------
+    BadOptionError
+        There is no such file.
     CatalogueError
         Unreadable, of another version, or with a missing or malformed field.
     """
+    if not path.exists():
+        near = ", ".join(near_files(path, (".yaml", ".yml")))
+        raise BadOptionError(
+            f"no such file: {path} (--calibration)",
+            expected=f"a calibration file{', such as ' + near if near else ''}",
+            hint="estimator-cli calibrate RECORDS.csv --device D --runtime R -o FILE.yaml writes one",
+        )
     try:
         document = yaml.load(_read(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, RecursionError) as error:

@@ -18,8 +18,10 @@ from estimator.catalogue.document import Document, leading_values, read_document
 from estimator.catalogue.facts import Node
 from estimator.catalogue.location import devices_directory
 from estimator.errors import CatalogueError, UnknownDeviceError
+from estimator.files import near_files
 
 HERE: Final = "here"
+_SUFFIXES: Final = (".yaml", ".yml")
 _SEPARATORS = re.compile(r"[\s_.,()-]+")
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 
@@ -122,6 +124,13 @@ def _load_file(path: Path) -> Device:
     """Load a user's file: always validated, `extends` resolved, never cached."""
     from estimator.catalogue.variant import resolve_variant
 
+    if not path.exists():
+        raise UnknownDeviceError(
+            str(path),
+            near_files(path, _SUFFIXES),
+            what=f"no such file: {path}",
+            expected="a device file, or an ID of the catalogue",
+        )
     document = read_document(path)
     return device_from_node(Node(resolve_variant(document, path)))
 
@@ -133,7 +142,7 @@ def _validated(document: Document) -> None:
 
 
 def _is_path(reference: str) -> bool:
-    return reference.lower().endswith((".yaml", ".yml"))
+    return reference.lower().endswith(_SUFFIXES)
 
 
 def _with_unit(device: Device, unit_name: str, reference: str) -> tuple[Device, Unit]:

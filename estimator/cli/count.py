@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from estimator.cli.options import ModelRequest, OutputFormat, format_option, model_argument, model_options
-from estimator.cli.output import write_result, write_warnings
+from estimator.cli.output import write_notes, write_result, write_warnings
+from estimator.errors import BadOptionError, UnknownConventionError
 
 if TYPE_CHECKING:
     from estimator.costs.conventions import Count, Explanation
     from estimator.costs.layouts import Row
     from estimator.ir.graph import Graph
 
+DEFAULT_OPTIMISER = "adamw"
 _GRANULARITIES = ("layer", "module", "op")
 
 
@@ -39,7 +41,7 @@ _GRANULARITIES = ("layer", "module", "op")
     help="A forward pass, or a training step: forward, backward and optimiser.",
 )  # fmt: skip
 @click.option(
-    "--optimiser", type=click.Choice(["sgd", "momentum", "adamw"]), default="adamw", show_default=True,
+    "--optimiser", type=click.Choice(["sgd", "momentum", "adamw"]), show_default=DEFAULT_OPTIMISER,
     help="Update rule, with --mode train.",
 )  # fmt: skip
 @click.option(
@@ -54,7 +56,7 @@ def count(
     per: str | None,
     explain: str | None,
     mode: str,
-    optimiser: str,
+    optimiser: str | None,
     device: str | None,
     strict: bool,
     input_shapes: tuple[str, ...],
@@ -67,10 +69,12 @@ def count(
     The total is exactly what the chosen tool would say, whatever it calls it; notes say what it leaves out.
     """
     from estimator.costs import conventions
+    from estimator.costs.training import Optimiser
 
+    _refuse_idle_options(convention, explain, mode, optimiser, per, device, output_format)
     names = _conventions_asked(convention, explain)
     for name in names:
-        conventions.convention_of(name)  # before the model: a typing slip must not cost a trace
+        _check_convention(name, "--convention" if explain is None else "--explain")
     request = ModelRequest(model, input_shapes, batch, seq_len=seq_len)
     graph = _load_for(names[0], request)
     if strict:
@@ -81,9 +85,7 @@ def count(
         write_result(_explanation(conventions.explain_counts(first, second), graph, output_format))
         return
     if mode == "train":
-        from estimator.costs.training import Optimiser
-
-        made = conventions.count_training(graph, convention, Optimiser(optimiser))
+        made = conventions.count_training(graph, convention, Optimiser(optimiser or DEFAULT_OPTIMISER))
         per = per or "op"
     else:
         made = conventions.count(graph, convention)
@@ -91,7 +93,50 @@ def count(
     write_result(render(made, graph, output_format, per, shares))
     if output_format is not OutputFormat.JSON:  # the document carries them
         write_warnings(_unsupported_warning(made))
-        write_notes(made)
+        write_notes(made.notes)
+
+
+def _refuse_idle_options(
+    convention: str, explain: str | None, mode: str, optimiser: str | None, per: str | None, device: str | None,
+    output_format: OutputFormat,
+) -> None:  # fmt: skip
+    """Refuse what would change nothing.
+
+    Raises
+    ------
+    BadOptionError
+        Names the option, and the one that it needs.
+    """
+    training, shows_layout = mode == "train", per is None and output_format is OutputFormat.TABLE
+    needs = (
+        ("--optimiser", optimiser is not None, training and explain is None, "--mode train"),
+        ("--mode train", training, explain is None, "no --explain"),
+        ("--per", per is not None, explain is None, "no --explain"),
+        (
+            "--device", device is not None,
+            _shows_duration(convention) and shows_layout and not training and explain is None,
+            "--convention torchstat in its own layout, whose duration column it fills",
+        ),
+    )  # fmt: skip
+    for option, given, has_effect, needed in needs:
+        if given and not has_effect:
+            raise BadOptionError(f"{option} has no effect here", where="estimator-cli count", expected=needed)
+
+
+def _check_convention(name: str, option: str) -> None:
+    """Check a name before the model is read: a typing slip must not cost a trace."""
+    from estimator.costs import conventions
+
+    try:
+        conventions.convention_of(name)
+    except UnknownConventionError as error:
+        error.option = option
+        raise
+
+
+def _shows_duration(convention: str) -> bool:
+    """Whether the tool's layout has a column of measured time."""
+    return convention == "torchstat"
 
 
 def _reads_whole_file(convention: str) -> bool:
@@ -135,8 +180,6 @@ def _conventions_asked(convention: str, explain: str | None) -> tuple[str, ...]:
         return (convention,)
     names = tuple(name.strip() for name in explain.split(","))
     if len(names) != 2:
-        from estimator.errors import BadOptionError
-
         raise BadOptionError(
             f"cannot compare {explain!r}", where="--explain", expected="two conventions, e.g. thop,fvcore"
         )
@@ -259,9 +302,3 @@ def _unsupported_warning(made: Count) -> list[str]:
         return []
     listed = ", ".join(made.unsupported[:6]) + (", …" if len(made.unsupported) > 6 else "")
     return [f"{made.convention} has no rule for {len(made.unsupported)} of the operators or layers here: {listed}"]
-
-
-def write_notes(made: Count) -> None:
-    """Write what the number leaves out to standard error."""
-    for note in made.notes:
-        click.echo(f"note: {note}", err=True)

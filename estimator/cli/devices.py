@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from estimator.cli.failure import one_screen
 from estimator.cli.output import write_result
+from estimator.report.wrapping import WIDTH, wrapped
 from estimator.units import format_bytes, format_rate
 
 if TYPE_CHECKING:
@@ -70,7 +74,7 @@ def show_command(reference: str, output_format: str) -> None:
     if output_format == "json":
         _write_json([{**_device_json(device), "values": [_value_json(value) for value in device.values]}])
         return
-    write_result("\n".join(_show_lines(device)))
+    write_result("\n".join(map(wrapped, _show_lines(device))))
 
 
 @devices.command("diff")
@@ -86,7 +90,7 @@ def diff_command(first: str, second: str) -> None:
     paths = [*ours, *(path for path in theirs if path not in ours)]
     rows = [("value", left.id, right.id)]
     rows += [(path, ours.get(path, "–"), theirs.get(path, "–")) for path in paths if ours.get(path) != theirs.get(path)]
-    write_result(_aligned(rows) if len(rows) > 1 else f"{left.id} and {right.id} have the same values")
+    write_result("\n".join(_fitted(rows)) if len(rows) > 1 else f"{left.id} and {right.id} have the same values")
 
 
 @devices.command("validate")
@@ -97,7 +101,7 @@ def validate_command(paths: tuple[Path, ...]) -> int:
 
     problems = list(catalogue_problems(paths))
     for problem in problems:
-        click.echo(f"error: {problem}", err=True)
+        click.echo(one_screen(f"error: {problem}"), err=True)
     noun = "device file" if len(paths) == 1 else "device files"
     write_result(f"{len(paths)} {noun}, {len(problems) or 'no'} problem{'' if len(problems) == 1 else 's'}")
     return 1 if problems else 0
@@ -236,6 +240,17 @@ def _write_json(items: Sequence[dict[str, Any]]) -> None:
     import json
 
     write_result(json.dumps({"devices": items}, indent=2, ensure_ascii=False))
+
+
+def _fitted(rows: Sequence[tuple[str, str, str]]) -> Iterable[str]:
+    """Three columns in the width of a screen: values continue below themselves."""
+    first = max(len(path) for path, _, _ in rows)
+    second = min(max(len(left) for _, left, _ in rows), (WIDTH - first - 4) // 2)
+    for path, left, right in rows:
+        lefts = textwrap.wrap(left, second)
+        rights = textwrap.wrap(right, WIDTH - first - second - 4)
+        for name, here, there in zip_longest([path], lefts, rights, fillvalue=""):
+            yield f"{name:<{first}}  {here:<{second}}  {there}".rstrip()
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> str:

@@ -10,20 +10,20 @@ import click
 
 from estimator.errors import EstimatorError, OutputError
 from estimator.report.escaping import printable
+from estimator.report.wrapping import wrapped
 
 DEBUG_VARIABLE: Final = "ESTIMATOR_DEBUG"
 MAX_LINES: Final = 20
-MAX_COLUMNS: Final = 300
+MAX_LINE: Final = 600
 
 
 def one_screen(text: str) -> str:
-    """Cut a message to a screen and make it safe for a terminal: names in it may come from a file."""
-    lines = text.splitlines() or [""]
+    """Fit a message to a screen and make it safe for a terminal: names in it may come from a file."""
+    cut = (line if len(line) <= MAX_LINE else line[: MAX_LINE - 1] + "…" for line in map(printable, text.splitlines()))
+    lines = [part for line in cut for part in wrapped(line).splitlines()]
     if len(lines) > MAX_LINES:
         lines = [*lines[: MAX_LINES - 1], f"  … {len(lines) - MAX_LINES + 1} more lines"]
-    return "\n".join(
-        line if len(line) <= MAX_COLUMNS else line[: MAX_COLUMNS - 1] + "…" for line in map(printable, lines)
-    )
+    return "\n".join(lines)
 
 
 def report_failure(error: Exception) -> int:
@@ -33,7 +33,7 @@ def report_failure(error: Exception) -> int:
             _report_usage(error)
             return error.exit_code
         case EstimatorError():
-            click.echo(f"error: {one_screen(str(error))}", err=True)
+            click.echo(one_screen(f"error: {error}"), err=True)
             return error.exit_code
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return report_failure(
@@ -47,7 +47,7 @@ def report_failure(error: Exception) -> int:
 def _report_usage(error: click.ClickException) -> None:
     """Print a malformed command line in the form of our own errors."""
     message = error.format_message().rstrip(".")
-    lines = [f"error: {one_screen(message[:1].lower() + message[1:])}"]
+    lines = [one_screen(f"error: {message[:1].lower()}{message[1:]}")]
     context = getattr(error, "ctx", None)
     if context is not None:
         lines.append(f"  {'next':<12}  {context.command_path} --help")

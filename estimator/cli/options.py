@@ -75,10 +75,15 @@ class TargetRequest:
         ------
         UnknownPrecisionError
             The precision is none of the known ones.
+        BadOptionError, CatalogueError
+            A calibration file is missing or wrong: found before a model is traced for it.
         """
+        from estimator.catalogue.calibration_file import load_calibration
         from estimator.dtypes import Precision
         from estimator.engine import EstimateOptions
 
+        for path in self.calibrations:
+            load_calibration(path)
         return EstimateOptions(
             runtime=self.runtime,
             precision=None if self.precision is None else Precision.parse(self.precision),

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import click
 
 from estimator.report.escaping import printable
+from estimator.report.wrapping import wrapped
 
 
 def colour_wanted() -> bool:
@@ -24,4 +25,10 @@ def write_result(text: str) -> None:
 def write_warnings(messages: Iterable[str]) -> None:
     """Write warnings to standard error."""
     for message in messages:
-        click.echo(f"warning: {printable(message)}", err=True)
+        click.echo(wrapped(f"warning: {printable(message)}"), err=True)
+
+
+def write_notes(notes: Iterable[str]) -> None:
+    """Write what a number leaves out to standard error."""
+    for note in notes:
+        click.echo(wrapped(f"note: {printable(note)}"), err=True)

@@ -12,7 +12,7 @@ import click
 from estimator.cli.compare import split_devices
 from estimator.cli.options import ModelRequest, OutputFormat, TargetRequest, format_option
 from estimator.cli.output import colour_wanted, write_result
-from estimator.errors import BadOptionError
+from estimator.errors import BadOptionError, UnknownDeviceError
 from estimator.units import MEGA, s_from_ms
 
 if TYPE_CHECKING:
@@ -113,7 +113,11 @@ def _estimator_of_candidates(
     graph_of = functools.cache(lambda model, batch: ModelRequest(model, input_shapes, batch).load())
 
     for reference in devices:
-        device_of(reference)
+        try:
+            device_of(reference)
+        except UnknownDeviceError as error:
+            error.option = "--devices"
+            raise
     for model, batch in models:
         graph_of(model, batch)
 

@@ -17,8 +17,9 @@ from estimator.report.csv_table import Cell, csv_text
 from estimator.report.escaping import markdown_cell, printable, shorten
 from estimator.report.json_document import SCHEMA_VERSION, Json, estimate_document, json_text
 from estimator.report.markdown import markdown_table
-from estimator.report.table import WIDTH, captured, text_console
+from estimator.report.table import captured, text_console
 from estimator.report.wording import milliseconds, significant
+from estimator.report.wrapping import WIDTH
 from estimator.units import format_bytes, ms_from_s
 
 MAX_REJECTED_SHOWN: Final = 12

@@ -18,8 +18,9 @@ from estimator.report.csv_table import csv_text
 from estimator.report.escaping import markdown_cell, printable, shorten
 from estimator.report.json_document import SCHEMA_VERSION, Json, json_text
 from estimator.report.markdown import markdown_table
-from estimator.report.table import WIDTH, captured, text_console
+from estimator.report.table import captured, text_console
 from estimator.report.wording import percent
+from estimator.report.wrapping import WIDTH
 
 LISTED_FAILURES: Final = 12
 LISTED_LINES: Final = 3

@@ -34,6 +34,7 @@ def graph_to_message(graph: Graph) -> pb.Graph:
             module_calls=[pb.ModuleCall(path=c.path, inputs=c.inputs, outputs=c.outputs) for c in graph.module_calls],
             notes=graph.notes,
             source_format=graph.source_format,
+            one_input_per_item=graph.one_input_per_item,
         )
     except ValueError as error:  # protobuf's word for a surrogate or an integer that is out of range
         raise GraphError(

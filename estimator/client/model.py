@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from estimator.errors import BadOptionError
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import torch
 
 Model: TypeAlias = "str | os.PathLike[str] | Graph | torch.nn.Module"
-InputShapes: TypeAlias = "str | Sequence[int] | Sequence[str] | Sequence[Sequence[int]] | None"
+InputShapes: TypeAlias = (
+    "str | Sequence[int] | Sequence[str] | Sequence[Sequence[int]] | Mapping[str, str | Sequence[int]] | None"
+)
 
 
 def graph_of(
@@ -58,27 +60,33 @@ def graph_of(
 def shape_texts(shapes: InputShapes) -> tuple[str, ...]:
     """Write shapes as the command line has them: ``(1, 3, 224, 224)`` is ``1x3x224x224``.
 
+    A mapping gives each input's shape by name: ``{"ids": (1, 128)}`` is ``ids=1x128``.
+
     Raises
     ------
     BadOptionError
-        Neither a shape nor a sequence of shapes.
+        Neither a shape, a sequence of shapes nor a mapping to shapes.
     """
     if shapes is None:
         return ()
     if isinstance(shapes, str):
         return (shapes,)
+    if isinstance(shapes, Mapping):
+        return tuple(f"{name}={_shape_text(shape)}" for name, shape in shapes.items())
     items = list(shapes)
     if items and all(isinstance(item, int) for item in items):
-        return ("x".join(str(item) for item in items),)
-    texts = []
-    for item in items:
-        if isinstance(item, str):
-            texts.append(item)
-        elif isinstance(item, Sequence) and item and all(isinstance(extent, int) for extent in item):
-            texts.append("x".join(str(extent) for extent in item))
-        else:
-            raise BadOptionError(f"cannot read the input shape {item!r}", expected="such as (1, 3, 224, 224)")
-    return tuple(texts)
+        return (_shape_text(items),)
+    return tuple(_shape_text(item) for item in items)
+
+
+def _shape_text(shape: object) -> str:
+    if isinstance(shape, str):
+        return shape
+    if isinstance(shape, Sequence) and shape and all(isinstance(extent, int) for extent in shape):
+        return "x".join(str(extent) for extent in shape)
+    raise BadOptionError(
+        f"cannot read the input shape {shape!r}", expected='such as (1, 3, 224, 224), or {"ids": (1, 128)}'
+    )
 
 
 def _is_module(model: object) -> bool:

@@ -102,7 +102,8 @@ class EstimatorSurface(ABC):
         model : str, Path, Graph or torch.nn.Module
             A reference as on the command line, a graph, or a module, which is traced without its weights.
         input_shape : shape, or one for each input, optional
-            ``(1, 3, 224, 224)``, ``"1x3x224x224"`` or ``"ids=1x128"``; needed where the model does not know.
+            ``(1, 3, 224, 224)``, ``"1x3x224x224"``, ``"ids=1x128"`` or ``{"ids": (1, 128)}``; needed where the model
+            does not know.
         batch : int, optional
             Replaces the leading extent of the inputs.
 

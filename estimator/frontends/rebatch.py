@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from estimator.errors import BadOptionError
 from estimator.ir.graph import Graph
 from estimator.ir.op import AxisAttrs, EinsumAttrs, Op, OpKind, ReduceAttrs
 from estimator.ir.tensor import Shape, TensorSpec
@@ -36,10 +37,21 @@ def rebatch(graph: Graph, batch: int, orders: Mapping[str, Sequence[int]] | None
     -------
     Graph
         Same ops and names. A baked tensor that meets batched ones in a concatenation is widened with them.
+
+    Raises
+    ------
+    BadOptionError
+        The graph has an input for each item of its batch, so that there is no axis to rescale.
     """
     old = graph.batch
     if batch == old or old == 0:
         return graph
+    if graph.one_input_per_item:
+        raise BadOptionError(
+            f"{graph.name} cannot be rescaled to batch {batch}: each input is one item",
+            where="--batch",
+            expected=f"{old}, or the model itself instead of its graph",
+        )
     axes = _batch_axes(graph, old, orders or {})
     factor = (batch, old)
     tensors = {name: _scaled(spec, axes.get(name), factor) for name, spec in graph.tensors.items()}
@@ -93,10 +105,20 @@ def _follow(op: Op, source: Shape, result: Shape, axis: int, old: int, order: Se
 
 def _by_position(source: Shape, result: Shape, axis: int, old: int) -> int | None:
     """Row-major position: the axis of the result with as many elements before it, and the batch as a factor."""
+    for dropped in range(len(source)):
+        if (*source[:dropped], *source[dropped + 1 :]) == result and dropped != axis:
+            return axis - (dropped < axis)  # an unbound or selected axis
+    for inserted in (axis, axis + 1):
+        if old == 1 != source[axis] and (*source[:inserted], 1, *source[inserted:]) == result:
+            return inserted  # [tokens × 1, width] to [tokens, 1, width]: what was flattened is split again
     outer = math.prod(source[:axis])
     for candidate, extent in enumerate(result):
-        if math.prod(result[:candidate]) == outer and extent % old == 0:
-            return candidate
+        before = math.prod(result[:candidate])
+        if before == outer and extent % old == 0:
+            flattened = old == 1 != extent and 0 < candidate == len(result) - 1
+            return candidate - 1 if flattened else candidate  # [tokens, 1, width] to [tokens × 1, width]
+        if before < outer < before * extent and extent % old == 0:
+            return candidate  # [tokens, batch, width] to [tokens × batch, width]
     same = [i for i, n in enumerate(result) if n == source[axis]]
     return same[0] if same else None
 
@@ -125,4 +147,5 @@ def _scaled(spec: TensorSpec, axis: int | None, factor: tuple[int, int]) -> Tens
         return spec
     new, old = factor
     shape = (*spec.shape[:axis], spec.shape[axis] * new // old, *spec.shape[axis + 1 :])
-    return replace(spec, shape=shape, strides=None)
+    strides = spec.strides and tuple(s * new // old if s > spec.strides[axis] else s for s in spec.strides)
+    return replace(spec, shape=shape, strides=strides)

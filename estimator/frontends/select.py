@@ -24,13 +24,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from estimator.errors import BadOptionError, EstimatorError, ModelFileError, UnknownModelError
+from estimator.files import near_files
 from estimator.frontends.input_shape import InputShape, parse_input_shapes, shapes_by_name
 from estimator.frontends.kernel_source import SCHEME as KERNEL_SCHEME
 from estimator.frontends.kernel_source import load_kernel
 from estimator.ir.graph import Graph
 
 LAYOUTS = ("nchw", "nhwc")
-ZOOS = ("torchvision", "timm", "transformers")
+TOKEN_SCHEME = "transformers"
+ZOOS = ("torchvision", "timm", TOKEN_SCHEME)
 SCHEMES = (*ZOOS, KERNEL_SCHEME)
 _FILE_SUFFIXES = (".onnx", ".tflite", ".lite", ".pt2", ".pb", ".pbtxt", ".meta", ".keras", ".h5", ".json")
 _FOREIGN_SUFFIXES = {
@@ -85,6 +87,10 @@ def load_graph(
         The model exists and cannot be read or traced; the subclass says which.
     """
     _check_options(batch, layout, seq_len)
+    if seq_len is not None and not reference.startswith(f"{TOKEN_SCHEME}:"):
+        raise BadOptionError(
+            f"{reference} takes no --seq-len", expected="a transformers: model, or --input-shape for its inputs"
+        )
     if len(reference) > MAX_REFERENCE or "\0" in reference:
         raise UnknownModelError(f"{reference[:60]}…")
     shapes = parse_input_shapes(input_shapes)
@@ -130,7 +136,12 @@ def _looks_like_file(reference: str, path: Path) -> bool:
 def _load_file(path: Path, shapes: tuple[InputShape, ...], batch: int | None, prune: bool) -> Graph:
     suffix = path.suffix.lower()
     if not _exists(path):
-        raise UnknownModelError(str(path), _neighbours(path))
+        raise UnknownModelError(
+            str(path),
+            near_files(path, _FILE_SUFFIXES),
+            what=f"no such file: {path}",
+            expected="an existing model file, or a name such as torchvision:NAME or pkg.module:callable",
+        )
     if suffix in _FOREIGN_SUFFIXES:
         raise ModelFileError(
             f"{path.name} is {_FOREIGN_SUFFIXES[suffix]}, which holds no readable network",
@@ -184,14 +195,18 @@ def _load_graph_document(path: Path, shapes: tuple[InputShape, ...], batch: int 
     except EstimatorError as error:
         error.where = f"{path}: {error.where}" if error.where else str(path)
         raise
+    if batch is not None:
+        from estimator.frontends.rebatch import rebatch
+
+        graph = rebatch(graph, batch)
     given = tuple(graph.tensors[name].shape for name in graph.inputs)
     wanted = tuple(s.with_batch(batch).shape for s in shapes)
-    if (batch is not None and batch != graph.batch) or (wanted and wanted != given):
+    if wanted and wanted != given:
         raise BadOptionError(
             "a graph document has its shapes fixed",
-            where=f"{path.name}, batch {graph.batch}",
-            expected="no --batch and no --input-shape, or the ones it was exported with",
-            hint="export it again with the wanted --batch",
+            where=f"{path.name}, {', '.join('x'.join(map(str, shape)) for shape in given)}",
+            expected="--batch, and no --input-shape other than the ones it was exported with",
+            hint="export it again with the wanted --input-shape",
         )
     return graph
 
@@ -201,11 +216,3 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError:  # a name too long, a loop of links
         return False
-
-
-def _neighbours(path: Path) -> tuple[str, ...]:
-    """Files beside a missing one, as suggestions."""
-    try:
-        return tuple(str(p) for p in sorted(path.parent.iterdir())[:1000] if p.suffix.lower() in _FILE_SUFFIXES)
-    except OSError:
-        return ()

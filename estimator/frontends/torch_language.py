@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from estimator.errors import BadOptionError, MissingDependencyError, ModelFileError, UnknownModelError
+from estimator.files import near_files
 from estimator.frontends.torch_source import InputSpec, TorchSource
 
 DEFAULT_SEQ_LEN = 512
@@ -43,7 +45,13 @@ def transformers_source(rest: str, seq_len: int | None) -> TorchSource:
     location, phase = _split_phase(rest)
     path = Path(location)
     if not path.is_file():
-        raise UnknownModelError(f"transformers:{location}", ("transformers:CONFIG.json",))
+        raise UnknownModelError(
+            location,
+            near_files(path, (".json",)),
+            what=f"no such file: {location}",
+            where=f"transformers:{rest}",
+            expected="the config.json of a checkpoint; names on a model hub are not looked up",
+        )
     document = _read_config(path)
     transformers = _import_transformers()
     config = _config_of(transformers, document, path)
@@ -68,6 +76,8 @@ def transformers_source(rest: str, seq_len: int | None) -> TorchSource:
         return module
 
     prompt = _inputs_of(model_class, config, length)
+    if seq_len is not None:
+        prompt = _sized_by_option(prompt, f"{path.name} ({model_class.__name__})")
     name = path.stem if path.stem != "config" else (path.resolve().parent.name or "config")
     if phase == "decode":
         step = InputSpec((1, 1), torch.int64, "input_ids")
@@ -117,7 +127,8 @@ def _config_of(transformers: Any, document: dict[str, Any], path: Path) -> Any:
 
     if document["model_type"] not in CONFIG_MAPPING:
         known = tuple(CONFIG_MAPPING.keys())
-        raise UnknownModelError(document["model_type"], known)
+        kind = document["model_type"]
+        raise UnknownModelError(kind, known, what=f"unknown model type {kind!r}", where=f"model_type in {path}")
     fields = {k: v for k, v in document.items() if k not in ("model_type", "auto_map", "quantization_config")}
     try:
         return CONFIG_MAPPING[document["model_type"]](**fields)
@@ -166,6 +177,13 @@ def _sequence_length(config: Any, seq_len: int | None, reserve: int) -> int:
     if longest is not None and seq_len is not None and seq_len > longest and not hasattr(config, "rope_theta"):
         raise BadOptionError(f"--seq-len is {seq_len}", where="--seq-len", expected=f"at most {longest} for this model")
     return seq_len or min(DEFAULT_SEQ_LEN, longest or DEFAULT_SEQ_LEN)
+
+
+def _sized_by_option(prompt: tuple[InputSpec, ...], model: str) -> tuple[InputSpec, ...]:
+    """Mark the tokens that ``--seq-len`` sized; the model must take some."""
+    if all(spec.name != "input_ids" for spec in prompt):
+        raise BadOptionError(f"{model} takes no --seq-len", expected="a model of tokens, or --input-shape")
+    return tuple(spec if spec.dtype.is_floating_point else replace(spec, sized_by="--seq-len") for spec in prompt)
 
 
 def _inputs_of(model_class: Any, config: Any, length: int) -> tuple[InputSpec, ...]:

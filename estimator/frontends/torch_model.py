@@ -9,8 +9,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,7 +78,7 @@ def resolve(reference: str, seq_len: int | None = None) -> TorchSource:
     try:
         return timm_source(reference)
     except UnknownModelError:
-        raise UnknownModelError(reference, (*torchvision_names(), *timm_names())) from None
+        raise UnknownModelError(reference, tuple(dict.fromkeys((*torchvision_names(), *timm_names())))) from None
 
 
 def trace(source: TorchSource, wanted: tuple[InputShape, ...], batch: int | None, layout: str) -> Graph:
@@ -89,12 +91,7 @@ def trace(source: TorchSource, wanted: tuple[InputShape, ...], batch: int | None
         raise
     except Exception:  # constructors of user code may do anything; the real build says what is wrong
         return _trace_real(source, wanted, batch)
-    defaults = (source.guess_inputs(module) if source.guess_inputs else ()) or source.inputs
-    inputs = resolve_inputs(defaults, wanted, batch, source.name)
-    if not inputs:
-        raise MissingShapeError(
-            f"the input of {source.name} is unknown", expected="--input-shape, once per input of forward"
-        )
+    defaults, inputs = _inputs_for(module, source, wanted, batch)
     try:
         return _record_meta(module, source, inputs, layout)
     except TraceError as error:
@@ -109,6 +106,19 @@ def trace(source: TorchSource, wanted: tuple[InputShape, ...], batch: int | None
         if not _wants_data(error) or source.warm_start or parameter_bytes(module) > MAX_REAL_WEIGHTS_BYTES:
             raise
     return _trace_real(source, wanted, batch)
+
+
+def _inputs_for(
+    module: torch.nn.Module, source: TorchSource, wanted: tuple[InputShape, ...], batch: int | None
+) -> tuple[tuple[InputSpec, ...], tuple[InputSpec, ...]]:
+    """Find a module's own inputs, and those with the user's shapes laid over them."""
+    defaults = (source.guess_inputs(module) if source.guess_inputs else ()) or source.inputs
+    inputs = resolve_inputs(defaults, wanted, batch, source.name, module.forward)
+    if not inputs:
+        raise MissingShapeError(
+            f"the input of {source.name} is unknown", expected="--input-shape, once per input of forward"
+        )
+    return defaults, inputs
 
 
 def _record_meta(
@@ -184,21 +194,19 @@ def _trace_real(source: TorchSource, wanted: tuple[InputShape, ...], batch: int 
         except Exception as error:
             raise TraceError(
                 f"{source.name} could not be built: {type(error).__name__}: {str(error)[:300]}",
-                where=source.name,
+                where=_raised_at(error),
+                expected="a torch.nn.Module, built without arguments",
+                hint="call it by itself in Python to see the whole traceback",
             ) from error
-        defaults = (source.guess_inputs(module) if source.guess_inputs else ()) or source.inputs
-        inputs = resolve_inputs(defaults, wanted, batch, source.name)
-        if not inputs:
-            raise MissingShapeError(
-                f"the input of {source.name} is unknown", expected="--input-shape, once per input of forward"
-            )
+        _, inputs = _inputs_for(module, source, wanted, batch)
         generator = torch.Generator().manual_seed(_SEED)
         args: list[Any] = [spec.real(generator) for spec in inputs if spec.name is None]
         kwargs = {spec.name: spec.real(generator) for spec in inputs if spec.name is not None}
         if source.takes_image_list:
             args = [list(args[0].unbind(0))]
         note = "recorded with real tensors: its shapes depend on the data"
-        return record_module(module, args, name=source.name, example_kwargs=kwargs, notes=(*source.notes, note))
+        graph = record_module(module, args, name=source.name, example_kwargs=kwargs, notes=(*source.notes, note))
+        return replace(graph, one_input_per_item=True) if source.takes_image_list else graph
 
 
 def _build_real(construct: Callable[[], torch.nn.Module]) -> torch.nn.Module:
@@ -207,6 +215,12 @@ def _build_real(construct: Callable[[], torch.nn.Module]) -> torch.nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside the zoo's constructors are not the user's
         return construct()
+
+
+def _raised_at(error: Exception) -> str:
+    """File, line and function that raised."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename}:{frame.lineno}, in {frame.name}"
 
 
 # ---------------------------------------------------------------- the user's own code
@@ -244,7 +258,9 @@ def _import_attribute(module_name: str, attribute: str) -> Any:
         value: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and module_name.startswith(error.name):
-            raise UnknownModelError(reference, ("torchvision:NAME", "timm:NAME", "transformers:CONFIG.json")) from None
+            known = ("torchvision:NAME", "timm:NAME", "transformers:CONFIG.json")
+            where = f"no module named {error.name!r} in the working directory or among the installed packages"
+            raise UnknownModelError(reference, known, where=where) from None
         raise ModelFileError(f"importing {module_name} failed: {error}", where=reference) from error
     except Exception as error:  # the user's module may raise anything while it is imported
         raise ModelFileError(
@@ -267,7 +283,7 @@ def _guess_inputs(module: torch.nn.Module) -> tuple[InputSpec, ...]:
         return (InputSpec(tuple(shape)),)
     for child in module.modules():
         if isinstance(child, torch.nn.Conv2d):
-            return (InputSpec((1, child.in_channels, 224, 224)),)
+            return (InputSpec((1, child.in_channels, 224, 224), is_guess=True),)
         if list(child.parameters(recurse=False)):
             return ()
     return ()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 
 from estimator.dtypes import DType
-from estimator.errors import TraceError
+from estimator.errors import BadOptionError
 from estimator.frontends.aten import DTYPES
 from estimator.frontends.input_shape import InputShape
 from estimator.ir.tensor import Shape
@@ -27,12 +28,18 @@ class InputSpec:
         Passed by keyword if given, else by position.
     upper : int
         Integers are drawn from [0, upper) when real data is needed.
+    is_guess : bool
+        Made up from the look of the module: a given shape may have another rank.
+    sized_by : str
+        Option that set the extents after the batch, which ``--input-shape`` must then not contradict; or "".
     """
 
     shape: Shape
     dtype: torch.dtype = torch.float32
     name: str | None = None
     upper: int = 2
+    is_guess: bool = False
+    sized_by: str = ""
 
     def meta(self, layout: str) -> torch.Tensor:
         """Make it without data, channels-last where asked for and possible."""
@@ -82,32 +89,87 @@ class TorchSource:
 
 
 def resolve_inputs(
-    defaults: tuple[InputSpec, ...], wanted: tuple[InputShape, ...], batch: int | None, name: str
+    defaults: tuple[InputSpec, ...],
+    wanted: tuple[InputShape, ...],
+    batch: int | None,
+    name: str,
+    forward: Callable[..., object] | None = None,
 ) -> tuple[InputSpec, ...]:
     """Lay the user's shapes over the defaults, by name or by position, and rescale the batch.
 
+    Parameters
+    ----------
+    forward : callable, optional
+        What takes the inputs: names are then checked against its parameters, and may stand for a position.
+
     Raises
     ------
-    TraceError
-        A shape has another rank than the model takes.
+    BadOptionError
+        A shape has another rank than the model takes, names no parameter, or contradicts another option.
     """
+    parameters = _Parameters.of(forward)
     specs = list(defaults)
-    for position, shape in enumerate(wanted):
-        index = next((i for i, s in enumerate(specs) if shape.name is not None and s.name == shape.name), None)
-        if index is None and shape.name is None and position < len(defaults):
-            index = position
-        if index is None:
+    labels = [spec.name for spec in specs]
+    free = (label for label in parameters.positional if label not in labels)
+    labels = [label or next(free, None) for label in labels]
+    given: set[int] = set()
+    for shape in sorted(wanted, key=lambda shape: shape.name is None):  # what is named first, the rest where free
+        if shape.name is None:
+            index = next((i for i in range(len(defaults)) if i not in given), len(specs))
+        else:
+            parameters.check(shape.name, name)
+            index = labels.index(shape.name) if shape.name in labels else len(specs)
+        if index == len(specs):
             guessed = torch.int64 if shape.name in _INTEGER_NAMES else torch.float32
             specs.append(InputSpec(shape.shape, guessed, shape.name))
-            index = len(specs) - 1
-        elif len(specs[index].shape) != len(shape.shape):
-            raise TraceError(
-                f"{name} takes an input of {len(specs[index].shape)} dimensions, not {len(shape.shape)}",
-                where=f"--input-shape {'x'.join(map(str, shape.shape))}",
-                expected=f"a shape like {'x'.join(map(str, specs[index].shape))}",
-            )
-        dtype = TORCH_DTYPES[shape.dtype] if shape.dtype is not None else specs[index].dtype
-        specs[index] = replace(specs[index], shape=shape.shape, dtype=dtype)
+            labels.append(shape.name)
+        given.add(index)
+        specs[index] = _resized(specs[index], shape, name)
     if batch is not None:
         specs = [replace(s, shape=(batch, *s.shape[1:])) if s.shape else s for s in specs]
     return tuple(specs)
+
+
+def _resized(spec: InputSpec, shape: InputShape, name: str) -> InputSpec:
+    written = "x".join(map(str, shape.shape))
+    if len(spec.shape) != len(shape.shape) and not spec.is_guess:
+        raise BadOptionError(
+            f"{name} takes an input of {len(spec.shape)} dimensions, not {len(shape.shape)}",
+            where=f"--input-shape {written}",
+            expected=f"a shape like {'x'.join(map(str, spec.shape))}",
+        )
+    if spec.sized_by and shape.shape[1:] != spec.shape[1:]:
+        raise BadOptionError(
+            f"{spec.sized_by} and --input-shape {written} contradict each other",
+            where=f"input {spec.name!r} of {name}" if spec.name else name,
+            expected=f"one of them; with {spec.sized_by}, --batch scales the leading extent",
+        )
+    return replace(spec, shape=shape.shape, dtype=TORCH_DTYPES[shape.dtype] if shape.dtype is not None else spec.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameters:
+    """Names that a ``forward`` takes; `is_open` where it takes any."""
+
+    positional: Sequence[str] = ()
+    keyword: Sequence[str] = ()
+    is_open: bool = True
+
+    @classmethod
+    def of(cls, forward: Callable[..., object] | None) -> _Parameters:
+        try:
+            known = inspect.signature(forward).parameters.values() if forward is not None else ()
+        except (TypeError, ValueError):  # compiled code need not have a signature
+            known = ()
+        kinds = inspect.Parameter
+        positional = [p.name for p in known if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
+        keyword = [p.name for p in known if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]
+        return cls(positional, keyword, not known or any(p.kind is kinds.VAR_KEYWORD for p in known))
+
+    def check(self, name: str, model: str) -> None:
+        if not self.is_open and name not in (*self.positional, *self.keyword):
+            raise BadOptionError(
+                f"{model} has no input {name!r}",
+                where="--input-shape",
+                expected=f"a parameter of its forward: {', '.join(dict.fromkeys((*self.positional, *self.keyword)))}",
+            )

@@ -40,7 +40,7 @@ T = TypeVar("T")
 # ---------------------------------------------------------------- writing
 def graph_to_json(graph: Graph) -> Json:
     """Plain dict, list, str, int and bool form of a graph, ready for `json.dumps`."""
-    return {
+    document: Json = {
         "format": FORMAT,
         "version": VERSION,
         "name": graph.name,
@@ -55,6 +55,9 @@ def graph_to_json(graph: Graph) -> Json:
             {"path": c.path, "inputs": list(c.inputs), "outputs": list(c.outputs)} for c in graph.module_calls
         ],
     }
+    if graph.one_input_per_item:
+        document["one_input_per_item"] = True
+    return document
 
 
 def _tensor_to_json(tensor: TensorSpec) -> Json:
@@ -148,6 +151,7 @@ def graph_from_json(document: object) -> Graph:
         module_calls=top.entries("module_calls", _call_from_json, required=False),
         notes=top.texts("notes", required=False),
         source_format=top.text("source_format", default=""),
+        one_input_per_item=top.flag("one_input_per_item"),
     )
     top.refuse_the_rest()
     if len(graph.tensors) != len(tensors):

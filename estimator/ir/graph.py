@@ -51,6 +51,8 @@ class Graph:
         The source's module tree and its calls; empty for formats without modules.
     notes : tuple of str
         What the front-end assumed or could not see; printed as warnings.
+    one_input_per_item : bool
+        Each input is one item of the batch and has no batch axis: a detector's list of [c, h, w] images.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Graph:
     module_calls: tuple[ModuleCall, ...] = ()
     notes: tuple[str, ...] = ()
     source_format: str = field(default="", compare=False)
+    one_input_per_item: bool = False
 
     @cached_property
     def producer_of(self) -> Mapping[str, Op]:
@@ -92,7 +95,9 @@ class Graph:
 
     @cached_property
     def batch(self) -> int:
-        """Leading extent of the first input; 1 if there is none."""
+        """Leading extent of the first input, or the number of inputs that are items; 1 if there is none."""
+        if self.one_input_per_item:
+            return max(1, len(self.inputs))
         for name in self.inputs:
             if self.tensors[name].shape:
                 return self.tensors[name].shape[0]

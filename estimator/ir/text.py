@@ -12,7 +12,7 @@
     call conv1(x) -> (conv2d)
 
 One line per thing. A tensor that is not row-major carries ``strides[…]``. An op's name is its first result's unless ``as NAME`` says otherwise; ``@`` is its module, ``#`` the
-framework's own name. Names with unusual characters are JSON strings.
+framework's own name; ``one_input_per_item`` ends the first line of a graph whose inputs are the items of its batch. Names with unusual characters are JSON strings.
 """  # noqa: E501  (a sample line is shown as it is printed)
 
 from __future__ import annotations
@@ -39,7 +39,20 @@ _TOKEN = re.compile(
 )
 _WEIGHT_ROLES = {role.value: role for role in TensorRole if role is not TensorRole.ACTIVATION}
 _KEYWORDS = frozenset(
-    {"graph", "note", "output", "module", "call", "in_place", "as", "from", "quantised", "strides", *_WEIGHT_ROLES}
+    {
+        "graph",
+        "note",
+        "output",
+        "module",
+        "call",
+        "in_place",
+        "as",
+        "from",
+        "quantised",
+        "strides",
+        "one_input_per_item",
+        *_WEIGHT_ROLES,
+    }
 )
 
 
@@ -47,6 +60,7 @@ _KEYWORDS = frozenset(
 def print_graph(graph: Graph) -> str:
     """Text form of a graph; `parse_graph` reads it back to an equal one."""
     lines = [f"graph {_name(graph.name)}" + (f" from {_name(graph.source_format)}" if graph.source_format else "")]
+    lines[0] += " one_input_per_item" if graph.one_input_per_item else ""
     lines += [f"note {json.dumps(note, ensure_ascii=False)}" for note in graph.notes]
     given = dict.fromkeys(graph.inputs)
     lines += [_tensor_line(graph.tensors[name]) for name in given]
@@ -143,6 +157,7 @@ def parse_graph(text: str) -> Graph:
             module_calls=tuple(parts.calls),
             notes=tuple(parts.notes),
             source_format=parts.source_format,
+            one_input_per_item=parts.one_input_per_item,
         )
     )
 
@@ -153,6 +168,7 @@ class _Parts:
     def __init__(self) -> None:
         self.name: str | None = None
         self.source_format = ""
+        self.one_input_per_item = False
         self.tensors: dict[str, TensorSpec] = {}
         self.outputs: list[str] = []
         self.ops: list[Op] = []
@@ -277,6 +293,7 @@ def _read_graph(line: _Line, parts: _Parts) -> None:
     parts.name = line.name()
     if line.accept("from"):
         parts.source_format = line.name()
+    parts.one_input_per_item = line.accept("one_input_per_item")
 
 
 def _read_note(line: _Line, parts: _Parts) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich.console import Console, JustifyMethod
@@ -19,15 +20,18 @@ from estimator.report.wording import (
     significant,
     times_faster,
 )
+from estimator.report.wrapping import WIDTH
 from estimator.result import Bound, Estimate
 from estimator.units import MEGA, format_bytes, format_count
 
-WIDTH: Final = 100
 DEFAULT_TOP: Final = 8
 
 _LABEL: Final = "dim"
 _ANSWER: Final = "bold"
 _BOUND_STYLE: Final = {Bound.COMPUTE: "green", Bound.MEMORY: "cyan", Bound.OVERHEAD: "yellow"}
+_BOUND_LABEL: Final = {Bound.COMPUTE: "compute", Bound.MEMORY: "memory", Bound.OVERHEAD: "fixed overhead"}
+_TELLING_SHARE: Final = 0.01
+"""Below this, a share of the latency is printed without its time."""
 _DETAIL_COLUMN: Final = 30
 _REMARK_COLUMN: Final = 59
 _PLACE_WIDTH: Final = 26
@@ -140,18 +144,23 @@ def _summary(estimate: Estimate) -> list[Text]:
 
 
 def _bound_line(estimate: Estimate) -> Text:
+    """Shares of the latency, with their times where they tell something: of the largest, as many as fit."""
+    share = estimate.bound_share
+    shares = {Bound.COMPUTE: share.compute, Bound.MEMORY: share.memory, Bound.OVERHEAD: share.overhead}
+    timed = [bound for bound in sorted(shares, key=lambda bound: -shares[bound]) if shares[bound] >= _TELLING_SHARE]
+    line = _shares_line(shares, timed, estimate.latency.p50_s)
+    while line.cell_len > WIDTH and timed:
+        timed.pop()
+        line = _shares_line(shares, timed, estimate.latency.p50_s)
+    return line
+
+
+def _shares_line(shares: Mapping[Bound, float], timed: Sequence[Bound], total_s: float) -> Text:
     line = Text(f"  {'Bound by':<14}", style=_LABEL)
-    total = estimate.latency.p50_s
-    shares = (
-        (Bound.COMPUTE, "compute", estimate.bound_share.compute),
-        (Bound.MEMORY, "memory", estimate.bound_share.memory),
-        (Bound.OVERHEAD, "fixed overhead", estimate.bound_share.overhead),
-    )
-    for bound, label, share in shares:
-        shown = percent(share)
-        time = "" if shown.startswith("<") else f"{milliseconds(share * total)} ms "
-        line.append(f"{label} {time}", style=_BOUND_STYLE[bound])
-        line.append(f"({shown})   ", style="default")
+    for bound, share in shares.items():
+        time = f"{milliseconds(share * total_s)} ms " if bound in timed else ""
+        line.append(f"{_BOUND_LABEL[bound]} {time}", style=_BOUND_STYLE[bound])
+        line.append(f"({percent(share)})   ", style="default")
     line.rstrip()
     return line
 

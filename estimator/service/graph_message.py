@@ -47,6 +47,7 @@ def graph_from_message(message: pb.Graph, limits: Limits) -> Graph:
         module_calls=tuple(ModuleCall(c.path, tuple(c.inputs), tuple(c.outputs)) for c in message.module_calls),
         notes=tuple(message.notes),
         source_format=message.source_format,
+        one_input_per_item=message.one_input_per_item,
     )
     return validate(graph)
 

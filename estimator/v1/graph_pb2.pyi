@@ -409,7 +409,7 @@ class ModuleCall(_message.Message):
     def __init__(self, path: _Optional[str] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Graph(_message.Message):
-    __slots__ = ("name", "tensors", "inputs", "outputs", "ops", "modules", "module_calls", "notes", "source_format")
+    __slots__ = ("name", "tensors", "inputs", "outputs", "ops", "modules", "module_calls", "notes", "source_format", "one_input_per_item")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TENSORS_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -419,6 +419,7 @@ class Graph(_message.Message):
     MODULE_CALLS_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    ONE_INPUT_PER_ITEM_FIELD_NUMBER: _ClassVar[int]
     name: str
     tensors: _containers.RepeatedCompositeFieldContainer[Tensor]
     inputs: _containers.RepeatedScalarFieldContainer[str]
@@ -428,7 +429,8 @@ class Graph(_message.Message):
     module_calls: _containers.RepeatedCompositeFieldContainer[ModuleCall]
     notes: _containers.RepeatedScalarFieldContainer[str]
     source_format: str
-    def __init__(self, name: _Optional[str] = ..., tensors: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[str]] = ..., ops: _Optional[_Iterable[_Union[Op, _Mapping]]] = ..., modules: _Optional[_Iterable[_Union[ModuleSpec, _Mapping]]] = ..., module_calls: _Optional[_Iterable[_Union[ModuleCall, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ..., source_format: _Optional[str] = ...) -> None: ...
+    one_input_per_item: bool
+    def __init__(self, name: _Optional[str] = ..., tensors: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[str]] = ..., ops: _Optional[_Iterable[_Union[Op, _Mapping]]] = ..., modules: _Optional[_Iterable[_Union[ModuleSpec, _Mapping]]] = ..., module_calls: _Optional[_Iterable[_Union[ModuleCall, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ..., source_format: _Optional[str] = ..., one_input_per_item: _Optional[bool] = ...) -> None: ...
 
 class BatchOp(_message.Message):
     __slots__ = ("kind", "attrs", "operands", "results", "in_place", "source_role")

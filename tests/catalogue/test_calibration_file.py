@@ -26,7 +26,7 @@ from estimator.catalogue.calibration_file import (
     parse_response,
     response_names,
 )
-from estimator.errors import CatalogueError, OutputError
+from estimator.errors import BadOptionError, CatalogueError, OutputError
 
 HELD_OUT = Spread(-0.125, 0.25, 0.0625, 40)
 
@@ -164,7 +164,7 @@ def test_a_malformed_calibration_names_file_and_field(tmp_path, changes, words):
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path):
-    with pytest.raises(CatalogueError, match="cannot read"):
+    with pytest.raises(BadOptionError, match="no such file"):
         load_calibration(tmp_path / "missing.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(CatalogueError, match="cannot read"):

@@ -76,7 +76,7 @@ def test_a_file_is_loaded_by_its_path_with_an_optional_unit():
     path = devices_directory() / "sd865.yaml"
     assert load_device(str(path))[1].name == "npu"
     assert load_device(f"{path}/cpu")[1].name == "cpu"
-    with pytest.raises(CatalogueError, match="cannot read"):
+    with pytest.raises(UnknownDeviceError, match="no such file"):
         load_device("absent.yaml")
 
 

@@ -67,6 +67,12 @@ def test_a_precision_that_the_unit_cannot_run_is_a_wrong_request(model: str, fai
     assert "int8" in said
 
 
+def test_a_long_list_is_wrapped_to_the_screen(model: str, failure: Failure):
+    for option, verb in (("--runtime", ["estimate", model, "--device", "sd865"]), ("--convention", ["count", model])):
+        said = failure(*verb, option, "nonsense", status=2)
+        assert max(map(len, said.splitlines())) <= 100
+
+
 def test_an_unknown_zoo_model_lists_near_names(failure: Failure):
     assert "resnet50" in failure("torchvision:resnet5", "--device", "sd865", status=2)
 
@@ -147,6 +153,45 @@ def test_a_broken_device_file_names_file_and_line(model: str, failure: Failure, 
     path = tmp_path / "mine.yaml"
     path.write_text("schema_version: 1\nid: mine\nnonsense: true\n")
     assert "mine.yaml" in failure(model, "--device", str(path), status=1)
+
+
+def test_a_missing_device_file_is_a_wrong_request(model: str, failure: Failure, tmp_path: Path):
+    said = failure(model, "--device", str(tmp_path / "nosuch.yaml"), status=2)
+    assert "no such file" in said
+    assert "expected" in said
+
+
+def test_a_missing_calibration_is_found_before_the_model_is_read(failure: Failure, tmp_path: Path):
+    said = failure("nowhere.onnx", "--device", "sd865", "--calibration", str(tmp_path / "nosuch.yaml"), status=2)
+    assert "no such file" in said
+    assert "(--calibration)" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "needed"),
+    [
+        (["--optimiser", "sgd"], "--mode train"),
+        (["--device", "sd865"], "torchstat"),
+        (["--device", "sd865", "--convention", "torchstat", "--per", "op"], "torchstat"),
+        (["--mode", "train", "--explain", "thop,fvcore"], "no --explain"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(options: list[str], needed: str, model: str, failure: Failure):
+    said = failure("count", model, *options, status=2)
+    assert f"error: {options[0]}" in said
+    assert needed in said
+
+
+@pytest.mark.parametrize(
+    ("request_", "option"),
+    [
+        (["plan", "m.onnx", "--devices", "sd865,foo"], "--devices"),
+        (["count", "m.onnx", "--explain", "fvcore,foo"], "--explain"),
+        (["count", "m.onnx", "--convention", "foo"], "--convention"),
+    ],
+)
+def test_an_unknown_name_is_blamed_on_the_option_that_has_it(request_: list[str], option: str, failure: Failure):
+    assert f"'foo' ({option})" in failure(*request_, status=2)
 
 
 def test_an_unknown_kernel_to_explain_lists_near_ones(model: str, failure: Failure):

@@ -38,6 +38,7 @@ def test_filters_narrow_the_list(capsys: pytest.CaptureFixture[str]):
 
 def test_show_prints_every_value_with_its_source(capsys: pytest.CaptureFixture[str]):
     text = output(capsys, "show", "rtx4090")
+    assert max(map(len, text.splitlines())) <= 100
     assert "dense_tflops: 165.2 TFLOP/s" in text
     assert "datasheet: Ada GPU Architecture whitepaper · p. 30" in text
     device = json.loads(output(capsys, "show", "rtx4090", "--format", "json"))["devices"][0]
@@ -49,6 +50,7 @@ def test_diff_shows_only_what_differs(capsys: pytest.CaptureFixture[str]):
     assert lines[0].split() == ["value", "a100-pcie-40gb", "a100-sxm-40gb"]
     assert any(line.split() == ["power_w", "250", "W", "400", "W"] for line in lines)
     assert not any("sm_count" in line for line in lines)
+    assert max(map(len, output(capsys, "diff", "sd865", "sd855").splitlines())) <= 100
     assert output(capsys, "diff", "t4", "Tesla T4") == "t4 and t4 have the same values\n"
 
 

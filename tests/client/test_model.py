@@ -21,13 +21,14 @@ from tests.service.networks import mlp
         (["ids=1x128", "mask=1x128"], ("ids=1x128", "mask=1x128")),
         ([(1, 3, 8, 8), (1, 4)], ("1x3x8x8", "1x4")),
         ([], ()),
+        ({"image": (1, 3, 8, 8), "ids": "1x4:i64"}, ("image=1x3x8x8", "ids=1x4:i64")),
     ],
 )
 def test_a_shape_may_be_written_in_each_of_these_ways(shape, texts):
     assert shape_texts(shape) == texts
 
 
-@pytest.mark.parametrize("shape", [[1.5, 2], [(1, "a")], [None], [()], [object()]])
+@pytest.mark.parametrize("shape", [[1.5, 2], [(1, "a")], [None], [()], [object()], {"image": 3}])
 def test_anything_else_is_no_shape(shape):
     with pytest.raises(BadOptionError, match="cannot read the input shape"):
         shape_texts(shape)

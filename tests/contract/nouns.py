@@ -98,6 +98,7 @@ def graphs(draw):
         module_calls=draw(tuples(st.builds(ModuleCall, words, tuples(names), tuples(names)))),
         notes=draw(tuples(words)),
         source_format=draw(words),
+        one_input_per_item=draw(flags),
     )
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import onnx
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from estimator.errors import BadOptionError
 from estimator.frontends.onnx_model import parse_onnx
 from estimator.frontends.rebatch import rebatch
+from estimator.frontends.torch_recorder import record_module
 from estimator.ir.graph import Graph
 from tests.frontends.onnx_files import integers, model, node, value, weight
 
@@ -68,6 +73,59 @@ def test_a_fixed_batch_rescales_to_what_a_symbolic_one_gives(network: object, ol
     fixed = parse_onnx(network(old).SerializeToString(), name="fixed", batch=new)
     symbolic = parse_onnx(network("batch").SerializeToString(), name="symbolic", batch=new)
     assert shapes(fixed) == shapes(symbolic)
+
+
+class FusedProjection(torch.nn.Module):
+    """Queries, keys and values from one product, as in timm: [b, t, 3 · h · d] is permuted and unbound."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = torch.nn.Linear(8, 24)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        b, t, width = x.shape
+        q, k, v = self.qkv(x).reshape(b, t, 3, 2, width // 2).permute(2, 0, 3, 1, 4).unbind(0)
+        return (q @ k.transpose(-2, -1) @ v).transpose(1, 2).reshape(b, t, width)
+
+
+class TokensFirst(torch.nn.Module):
+    """Attention as torch's own layer computes it: [t, b, width], flattened to [t · b, width] and split again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.attention(x, x, x)[0]
+
+
+@pytest.mark.parametrize("network", [FusedProjection, TokensFirst])
+def test_a_traced_network_of_batch_one_rescales_to_what_tracing_gives(network: type[torch.nn.Module]) -> None:
+    one, many = (record_module(network(), [torch.empty(b, 6, 8, device="meta")], name="net") for b in (1, 4))
+    assert [t.shape for t in rebatch(one, 4).tensors.values()] == [t.shape for t in many.tensors.values()]
+
+
+def test_strides_outside_the_batch_axis_grow_with_it() -> None:
+    class TimeMajor(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.relu().permute(2, 0, 1)
+
+    graph = rebatch(record_module(TimeMajor(), [torch.empty(2, 5, 6, device="meta")], name="turned"), 8)
+    last = graph.tensors[graph.outputs[0]]
+    assert (last.shape, last.strides) == ((6, 8, 5), (1, 5 * 6, 6))  # the layout of [8, 5, 6], seen as [6, 8, 5]
+
+
+def test_a_list_of_items_has_no_axis_to_rescale() -> None:
+    class Stacked(torch.nn.Module):
+        def forward(self, images: list[torch.Tensor]) -> torch.Tensor:
+            return torch.stack(images).relu()
+
+    images = [torch.empty(3, 8, 8, device="meta") for _ in range(2)]
+    graph = replace(record_module(Stacked(), [images], name="detector"), one_input_per_item=True)
+    assert graph.batch == len(images)
+    assert rebatch(graph, 2) is graph
+    with pytest.raises(BadOptionError, match="one item"):
+        rebatch(graph, 4)
 
 
 def test_the_same_batch_changes_nothing() -> None:

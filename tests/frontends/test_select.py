@@ -27,9 +27,19 @@ def test_a_graph_document_is_read_as_it_was_written(document: Path):
 
 def test_a_graph_document_keeps_its_shapes(document: Path):
     with pytest.raises(BadOptionError, match="shapes fixed"):
-        load_graph(str(document), batch=2)
-    with pytest.raises(BadOptionError, match="shapes fixed"):
         load_graph(str(document), input_shapes=["1x3x9x9"])
+
+
+def test_a_batch_rescales_a_graph_document_and_says_so(document: Path):
+    graph = load_graph(str(document), batch=5)
+    assert [graph.tensors[name].shape for name in ("x", "w", "y")] == [(5, 3, 8, 8), (4, 3, 3, 3), (5, 4, 8, 8)]
+    assert "rescaled to batch 5" in graph.notes[-1]
+
+
+@pytest.mark.parametrize("reference", ["squeezenet1_1", "graph.json", "model.onnx", "kernel:relu"])
+def test_a_sequence_length_is_refused_where_nothing_has_one(reference: str):
+    with pytest.raises(BadOptionError, match="takes no --seq-len"):
+        load_graph(reference, seq_len=4)
 
 
 def test_reading_a_document_loads_no_framework(document: Path):
@@ -79,7 +89,14 @@ def test_a_binary_that_claims_to_be_json_is_refused(tmp_path: Path):
 def test_a_missing_file_suggests_its_neighbours(document: Path):
     with pytest.raises(UnknownModelError) as caught:
         load_graph(str(document.with_name("grahp.json")))
+    assert caught.value.first_line == f"no such file: {document.with_name('grahp.json')}"
     assert str(document) in str(caught.value)
+
+
+def test_a_missing_file_does_not_suggest_what_is_not_near(document: Path):
+    with pytest.raises(UnknownModelError) as caught:
+        load_graph(str(document.with_name("resnet.json")))
+    assert document.name not in str(caught.value)
 
 
 def test_a_file_of_unknown_kind_lists_the_known_ones(tmp_path: Path):

@@ -56,6 +56,16 @@ def test_an_encoder_has_no_cache(tmp_path: Path):
         load_graph(config(tmp_path, **bert) + "?phase=decode")
     with pytest.raises(BadOptionError, match="--seq-len"):
         load_graph(config(tmp_path, **bert), seq_len=513)  # the position table has 512
+    assert load_graph(config(tmp_path, **bert), seq_len=16, input_shapes=["2x16"]).batch == 2
+    with pytest.raises(BadOptionError, match="contradict"):
+        load_graph(config(tmp_path, **bert), seq_len=16, input_shapes=["2x32"])
+
+
+def test_a_model_without_tokens_takes_no_sequence_length(tmp_path: Path):
+    vit = {"model_type": "vit", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+           "intermediate_size": 64, "image_size": 32}  # fmt: skip
+    with pytest.raises(BadOptionError, match="takes no --seq-len"):
+        load_graph(config(tmp_path, **vit), seq_len=16)
 
 
 def test_a_recurrent_language_model_decodes_from_its_state(tmp_path: Path):

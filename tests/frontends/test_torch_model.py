@@ -84,6 +84,7 @@ def test_a_detector_is_recorded_with_real_tensors():
     graph = load_graph("torchvision:detection.fasterrcnn_mobilenet_v3_large_320_fpn")
     assert graph.unknown_ops == ()
     assert {OpKind.NMS, OpKind.ROI_ALIGN} <= {op.kind for op in graph.ops}
+    assert (graph.batch, input_shape(graph)) == (1, (3, 320, 320))
     assert "depend on the data" in graph.notes[0]
 
 
@@ -104,7 +105,7 @@ def test_an_unknown_name_lists_the_nearest(reference: str, near: str):
 
 
 def test_a_shape_of_another_rank_is_explained_with_a_right_one():
-    with pytest.raises(TraceError) as caught:
+    with pytest.raises(BadOptionError) as caught:
         load_graph("squeezenet1_1", input_shapes=["3x224x224"])
     assert "4 dimensions, not 3" in caught.value.what
     assert "1x3x224x224" in caught.value.expected
@@ -130,6 +131,13 @@ def two():
     class Two(nn.Module):
         def forward(self, left, right): return left @ right
     return Two()
+def image_and_vector():
+    class ImageAndVector(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.linear = nn.Conv2d(3, 8, 3), nn.Linear(16, 8)
+        def forward(self, image, vector): return self.conv(image).mean((2, 3)) + self.linear(vector)
+    return ImageAndVector()
 def number(): return 3
 def broken(): raise ValueError("no such luck")
 def dynamic(): return torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(8, 4)), {nn.Linear}, torch.qint8)
@@ -174,6 +182,29 @@ def test_inputs_are_given_by_position_name_and_type(user_module: str):
     by_name = load_graph(f"{user_module}:two", input_shapes=["right=3x4", "left=2x3"])
     assert by_name.outputs_of(by_name.ops[0])[0].shape == (2, 4)
     assert load_graph(f"{user_module}:embed", input_shapes=["1x5:i64"]).ops[0].kind is OpKind.EMBEDDING
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ["image=1x3x10x12", "vector=1x16"],
+        ["vector=1x16", "image=1x3x10x12"],
+        ["vector=1x16", "1x3x10x12"],
+        ["image=1x3x10x12", "1x16"],
+        ["1x3x10x12", "1x16"],
+    ],
+)
+def test_a_name_stands_for_the_position_that_a_guess_takes(user_module: str, shapes: list[str]):
+    graph = load_graph(f"{user_module}:image_and_vector", input_shapes=shapes)
+    assert {graph.tensors[name].shape for name in graph.inputs} == {(1, 3, 10, 12), (1, 16)}
+    convolution = next(op for op in graph.ops if op.kind is OpKind.CONV)
+    assert graph.outputs_of(convolution)[0].shape == (1, 8, 10 - 2, 12 - 2)
+
+
+def test_a_name_that_forward_does_not_take_lists_those_that_it_does(user_module: str):
+    with pytest.raises(BadOptionError, match="no input 'picture'") as caught:
+        load_graph(f"{user_module}:image_and_vector", input_shapes=["picture=1x3x10x12", "vector=1x16"])
+    assert "image, vector" in caught.value.expected
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")  # torch.ao warns about its own future

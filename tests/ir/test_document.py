@@ -23,6 +23,12 @@ def test_a_graph_survives_json(graph: Graph):
     assert back.source_format == graph.source_format
 
 
+def test_a_list_of_items_is_said_only_where_there_is_one():
+    detector = small_graph(one_input_per_item=True)
+    assert graph_from_json(graph_to_json(detector)) == detector
+    assert "one_input_per_item" not in graph_to_json(small_graph())
+
+
 @given(st.data())
 def test_attributes_of_every_kind_survive(data: st.DataObject):
     for kind in OpKind:

@@ -42,6 +42,12 @@ def test_any_graph_survives_text(graph: Graph):
     assert back.source_format == graph.source_format
 
 
+def test_a_list_of_items_is_said_on_the_first_line():
+    detector = small_graph(one_input_per_item=True)
+    assert print_graph(detector).startswith("graph small from hand one_input_per_item\n")
+    assert parse_graph(print_graph(detector)) == detector
+
+
 def test_spacing_and_blank_lines_do_not_matter():
     loose = SMALL.replace(", ", " ,  ").replace("\n", "  \n\n")
     assert parse_graph(loose) == small_graph()

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from estimator.report.table import WIDTH, estimate_screen
+from estimator.report.table import estimate_screen
+from estimator.report.wrapping import WIDTH
 from estimator.result import Bound, BoundShare, Estimate, Interval, MemoryEstimate, Provenance, ProvenanceKind
 from tests.report.estimates import estimate, estimates, kernel
 
@@ -67,6 +68,21 @@ def test_what_bounds_it_is_given_in_time_and_share():
     assert line.strip() == (
         "Bound by      compute 1.00 ms (25 %)   memory 2.00 ms (50 %)   fixed overhead 1.00 ms (25 %)"
     )
+
+
+def test_a_share_that_tells_nothing_has_no_time():
+    made = estimate(latency=Interval(4e-3, 4e-3, 4e-3), bound_share=BoundShare(0.005, 0.0, 0.995))
+    shown = "Bound by      compute (0.5 %)   memory (0 %)   fixed overhead 3.98 ms (100 %)"  # 0.995 × 4 ms
+    assert line_of(estimate_screen(made), "Bound by").strip() == shown
+
+
+@given(st.floats(1e-9, 1e4), st.floats(0, 1), st.floats(0, 1))
+def test_the_share_that_dominates_is_never_cut_off(latency_s: float, compute: float, rest: float):
+    share = BoundShare(compute, (1 - compute) * rest, (1 - compute) * (1 - rest))
+    latency = Interval(latency_s, latency_s, latency_s)
+    line = line_of(estimate_screen(estimate(latency=latency, bound_share=share)), "Bound by")
+    assert line.count("%)") == 3
+    assert "…" not in line
 
 
 def test_memory_is_shown_by_part_and_against_capacity():

@@ -8,17 +8,24 @@ from estimator.costs.layouts.text_columns import columns, shape_text, shortened
 from estimator.ir.graph import Graph
 
 _NAME_WIDTH = 32
+_NARROWEST_NAME = 18
 _TYPE_WIDTH = 16
+_SCREEN_WIDTH = 100
 
 
 def table(count: Count, graph: Graph, per: str) -> str:
-    """Render a header line with the totals, then one line per layer, module or op that counts for something."""
+    """Render a header line with the totals, then one line per layer, module or op that counts for something.
+
+    Names are shortened until the lines fit a screen of 100 columns.
+    """
     rows = [row for row in rows_of(count, graph, per) if row.value or row.macs or (row.params and per != "op")]
-    lines = columns(
-        ("", "type", "output", "params", "MACs", count.quantity, "share"),
-        [_cells(row, count.total) for row in rows],
-        left=2,
-    )
+    header = ("", "type", "output", "params", "MACs", count.quantity, "share")
+    cells = [_cells(row, count.total) for row in rows]
+    lines = columns(header, cells, left=2)
+    excess = len(lines[0]) - _SCREEN_WIDTH
+    if excess > 0:
+        width = max(_NARROWEST_NAME, max(len(name) for name, *_ in cells) - excess)
+        lines = columns(header, [(shortened(name, width), *rest) for name, *rest in cells], left=2)
     return "\n".join([*heading(count, graph), "", *lines])
 
 
