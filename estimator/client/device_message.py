@@ -85,6 +85,7 @@ def _level(m: pb.MemoryLevel) -> MemoryLevel:
         bandwidth_bytes_per_s=m.bandwidth_bytes_per_s if m.HasField("bandwidth_bytes_per_s") else None,
         size_bytes=m.size_bytes if m.HasField("size_bytes") else None,
         basis=BASIS_OF[m.basis],
+        keeps_weights=m.keeps_weights,
     )
 
 

@@ -70,6 +70,7 @@ def _unit(unit: Unit) -> pb.Unit:
                 bandwidth_bytes_per_s=m.bandwidth_bytes_per_s,
                 size_bytes=m.size_bytes,
                 basis=_basis(m.basis),
+                keeps_weights=m.keeps_weights,
             )
             for m in unit.memory
         ],

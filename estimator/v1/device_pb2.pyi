@@ -150,16 +150,18 @@ class Ceiling(_message.Message):
     def __init__(self, engine: _Optional[str] = ..., dtype: _Optional[str] = ..., accumulate: _Optional[str] = ..., flops_per_s: _Optional[float] = ..., basis: _Optional[_Union[Basis, str]] = ...) -> None: ...
 
 class MemoryLevel(_message.Message):
-    __slots__ = ("level", "bandwidth_bytes_per_s", "size_bytes", "basis")
+    __slots__ = ("level", "bandwidth_bytes_per_s", "size_bytes", "basis", "keeps_weights")
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     BANDWIDTH_BYTES_PER_S_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     BASIS_FIELD_NUMBER: _ClassVar[int]
+    KEEPS_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     level: str
     bandwidth_bytes_per_s: float
     size_bytes: int
     basis: Basis
-    def __init__(self, level: _Optional[str] = ..., bandwidth_bytes_per_s: _Optional[float] = ..., size_bytes: _Optional[int] = ..., basis: _Optional[_Union[Basis, str]] = ...) -> None: ...
+    keeps_weights: bool
+    def __init__(self, level: _Optional[str] = ..., bandwidth_bytes_per_s: _Optional[float] = ..., size_bytes: _Optional[int] = ..., basis: _Optional[_Union[Basis, str]] = ..., keeps_weights: _Optional[bool] = ...) -> None: ...
 
 class CoreCluster(_message.Message):
     __slots__ = ("name", "core_count", "clock_hz", "fp32_flops_per_cycle", "vector_bits")
