@@ -85,10 +85,11 @@ def nameless(graph):
         (op.kind, op.attrs, op.in_place, [seen(n) for n in op.inputs], [seen(n) for n in op.outputs])
         for op in graph.ops
     ]
-    calls = [
-        [[seen(n) for n in names if not graph.tensors[n].is_weight] for names in (call.inputs, call.outputs)]
+    held = [
+        [[n for n in names if not graph.tensors[n].is_weight] for names in (call.inputs, call.outputs)]
         for call in graph.module_calls
     ]
+    calls = [[[seen(n) for n in names] for names in call] for call in held if all(call)]
     inputs, outputs = [seen(n) for n in graph.inputs], [seen(n) for n in graph.outputs]
     rest = sorted(str(seen(name)[1:]) for name in graph.tensors if name not in number)
-    return ops, [call for call in calls if all(call)], inputs, outputs, rest
+    return ops, calls, inputs, outputs, rest
