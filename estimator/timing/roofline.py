@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from estimator.catalogue.device import Unit, UnitKind
+from estimator.catalogue.device import Basis, MemoryLevel, Unit, UnitKind
 from estimator.dtypes import Precision
 from estimator.errors import MissingCeilingError
 from estimator.lowering.kernel import CLASS_INDEX, FloatArray, KernelClass, KernelTable
@@ -192,6 +192,7 @@ store halves and compute in fp32."""
 _INTEGERS: Final = frozenset({Precision.INT8, Precision.W8A16, Precision.W4A16})
 
 
+NO_LEVEL: Final = MemoryLevel("none", None, None, Basis.UNKNOWN)
 HOST_DISPATCH_S: Final[Mapping[str, float]] = {"torch-eager": 15e-6, "torch-compile": 15e-6, "onnxruntime": 5e-6}
 """Time between two launches, by runtime: the host queues kernels, and a GPU that is through with them waits for it.
 
@@ -219,7 +220,7 @@ def ceilings_of(unit: Unit, precision: Precision, runtime: str = "") -> Ceilings
     rated = rates[0] if precision in _INTEGERS else max(rates)
     vector = unit.ceiling("fp32", engine="vector") or unit.ceiling("fp16", engine="vector")
     held = held_clock_fraction(unit)
-    keeper = next((level for level in unit.memory if level.keeps_weights), None)
+    on_chip = next((level for level in unit.memory if level.keeps_weights), NO_LEVEL)
     product = rated * held * shared_fraction(unit) * _tensor_engine_fraction(unit)
     return Ceilings(
         product_flops_per_s=product,
@@ -228,13 +229,13 @@ def ceilings_of(unit: Unit, precision: Precision, runtime: str = "") -> Ceilings
         vector_flops_per_s=vector.flops_per_s * product / rated
         if vector
         else rated * held / VECTOR_FRACTION_OF_PRODUCT,
-        bandwidth_bytes_per_s=(keeper and keeper.bandwidth_bytes_per_s) or unit.dram_bandwidth_bytes_per_s,
+        bandwidth_bytes_per_s=on_chip.bandwidth_bytes_per_s or unit.dram_bandwidth_bytes_per_s,
         core_count=unit.core_count or 1,
         cache_bytes=_last_cache_bytes(unit),
         channel_lanes=NPU_CHANNEL_LANES if unit.kind is UnitKind.NPU else 1,
         streams_weights=unit.kind is UnitKind.NPU,
         weight_bandwidth_bytes_per_s=unit.dram_bandwidth_bytes_per_s,
-        kept_weight_bytes=float((keeper and keeper.size_bytes) or 0),
+        kept_weight_bytes=float(on_chip.size_bytes or 0),
         has_tensor_engine=unit.kind is not UnitKind.CPU,
         core_rate=_core_rate(unit, rated),
         fast_core_ratio=fast_core_ratio(unit),
