@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -108,8 +108,10 @@ def estimate(graph: Graph, device: Device, unit: Unit, options: EstimateOptions 
     features = kernel_features(KernelTable.from_kernels(lowered.kernels), ceilings)
     latency = time_network(features, coefficients)
     plan = _memory(typed, lowered, unit, target)
-    made = _assemble(graph, device, unit, target, cost, lowered, ceilings, coefficients, features, latency, plan)
-    return replace(made, warnings=(*made.warnings, *_unfitting(device, unit, target, options.calibrations)))
+    unused = _unfitting(device, unit, target, options.calibrations)
+    return _assemble(
+        graph, device, unit, target, cost, lowered, ceilings, coefficients, features, latency, plan, unused
+    )
 
 
 def resolve_target(device: Device, unit: Unit, options: EstimateOptions) -> ResolvedTarget:
@@ -170,11 +172,8 @@ def interval_around(latency_s: float, spread: Spread) -> Interval:
 
 
 def _calibration(device: Device, unit: Unit, target: ResolvedTarget, own: Sequence[Path]) -> Calibration | None:
-    for path in own:
-        calibration = load_calibration(path)
-        if fits(calibration, device, unit, target):
-            return calibration
-    return find_calibration(device.id, unit.name, target.runtime, target.layout)
+    fitting = (one for one in map(load_calibration, own) if fits(one, device, unit, target))
+    return next(fitting, None) or find_calibration(device.id, unit.name, target.runtime, target.layout)
 
 
 def fits(calibration: Calibration, device: Device, unit: Unit, target: ResolvedTarget) -> bool:
@@ -202,6 +201,7 @@ def _memory(typed: Graph, lowered: KernelGraph, unit: Unit, target: ResolvedTarg
 def _assemble(
     graph: Graph, device: Device, unit: Unit, target: ResolvedTarget, cost: GraphCost, lowered: KernelGraph,
     ceilings: Ceilings, coefficients: Coefficients, features: KernelFeatures, latency: Latency, plan: MemoryPlan,
+    unused: tuple[str, ...],
 ) -> Estimate:  # fmt: skip
     times, latency_s = latency.kernels, latency.latency_s
     kernels = tuple(
@@ -239,7 +239,7 @@ def _assemble(
         kernels=kernels,
         peak_flops_per_s=ceilings.rated_flops_per_s,
         peak_bandwidth_bytes_per_s=ceilings.bandwidth_bytes_per_s,
-        warnings=_warnings(graph, cost, memory, capacity, coefficients, latency),
+        warnings=(*_warnings(graph, cost, memory, capacity, coefficients, latency), *unused),
         assumptions=unit.assumptions,
     )
 

@@ -8,7 +8,7 @@ runtimes or precisions share one fit, those too. `timing.coefficients.response_c
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -18,7 +18,13 @@ from estimator.catalogue.loader import load_device
 from estimator.dtypes import Precision
 from estimator.errors import CalibrationError
 from estimator.lowering.kernel import KernelClass
-from estimator.timing.coefficients import SINGLE_KERNELS, SIZE_CONTEXT, generation_context, log_size
+from estimator.timing.coefficients import (
+    HALF_PRECISIONS,
+    SINGLE_KERNELS,
+    SIZE_CONTEXT,
+    generation_context,
+    log_size,
+)
 
 
 class Context(StrEnum):
@@ -152,11 +158,11 @@ class Domain:
 
 _STREAMED = ((KernelClass.CAST_WEIGHT, 0.15),)
 """A weight is cast in one stream. Batches of hundreds show the small ones, whose launches look like bandwidth."""
-_GPU_EAGER = Priors(
-    hidden=16, cache_exponent=1.0, network_weight=0.4, launch_s=2.5e-6, overhead=0.1, held_memory_efficiency=_STREAMED,
+_GPU_COMPILE = Priors(
+    hidden=0, cache_exponent=1.0, launch_s=2.5e-6, overhead=0.1, held_memory_efficiency=_STREAMED,
 )  # fmt: skip
 """A kernel that waits for the one before it takes 2 to 3 µs to start and to drain, which batches of hundreds hide."""
-_HALF = (Precision.AMP_FP16, Precision.AMP_BF16, Precision.FP16, Precision.BF16)
+_GPU_EAGER = replace(_GPU_COMPILE, hidden=16, network_weight=0.4)
 _GPU_KERNELS = Priors(
     hidden=0, cache_exponent=1.0, noise=0.1, fixed_s=3e-5, fits_under_floor=False, whitened_steps=400,
     records_per_model=50.0, contexts=(("device", (0.2, 0.2, 0.3, 0.5, 0.1)),),
@@ -170,9 +176,6 @@ _LIKE_CLASSES = (
     (KernelClass.ATTENTION, KernelClass.BATCHED_MATMUL), (KernelClass.RECURRENT, KernelClass.MATMUL),
     (KernelClass.NORM, KernelClass.POINTWISE), (KernelClass.COPY, KernelClass.POINTWISE),
     (KernelClass.CAST, KernelClass.POINTWISE),
-)  # fmt: skip
-_GPU_COMPILE = Priors(
-    hidden=0, cache_exponent=1.0, launch_s=2.5e-6, overhead=0.1, held_memory_efficiency=_STREAMED,
 )  # fmt: skip
 _CPU = Priors(hidden=0, weight_cost_prior=0.5, launch_s=2e-5, launch_by_class=0.5)
 _MOBILE = Priors(
@@ -205,11 +208,11 @@ _MOBILE_GPU = Priors(hidden=0, launch_s=2e-5, fixed_s=5e-4, context_rate=1.0, co
 DOMAINS: Final[tuple[Domain, ...]] = (
     Domain(
         "gpu-torch-eager-nchw", "gpu", ("torch-eager",), (Context.DEVICE,), _GPU_EAGER,
-        layout="nchw", precisions=_HALF, residual=(0.3, 0.05),
+        layout="nchw", precisions=HALF_PRECISIONS, residual=(0.3, 0.05),
     ),
     Domain(
         "gpu-torch-eager-nhwc", "gpu", ("torch-eager",), (Context.DEVICE,), _GPU_EAGER,
-        layout="nhwc", precisions=_HALF, residual=(0.3, 0.05),
+        layout="nhwc", precisions=HALF_PRECISIONS, residual=(0.3, 0.05),
     ),
     Domain(
         SINGLE_KERNELS, "gpu", ("torch-eager",), (Context.DEVICE,), _GPU_KERNELS,

@@ -69,13 +69,13 @@ class Fitted:
         standard = (objective.feature_mean, objective.feature_scale)
         priors = replace(objective.priors, fits_under_floor=True)
         log_physics, _ = Objective(observations, priors, standard).forward(self.vector)
-        physics = np.asarray(log_physics, dtype=np.float64)
-        if self.response.residual is None:
-            return Predicted(np.maximum(np.exp(physics), _host_s(observations)), np.zeros(len(physics)))
-        composition = record_compositions(self.response, observations)
-        log_factor, similarity = residual_log_factors(self.response.residual, composition)
-        device_s = np.exp(physics + log_factor)
-        return Predicted(np.maximum(device_s, _host_s(observations)), novelty(similarity))
+        log_device = np.asarray(log_physics, dtype=np.float64)
+        unlike = np.zeros(len(log_device))
+        if self.response.residual is not None:
+            composition = record_compositions(self.response, observations)
+            log_factor, similarity = residual_log_factors(self.response.residual, composition)
+            log_device, unlike = log_device + log_factor, novelty(similarity)
+        return Predicted(np.maximum(np.exp(log_device), _host_s(observations)), unlike)
 
 
 def _host_s(observations: Observations) -> FloatArray:

@@ -22,7 +22,6 @@ from estimator.dtypes import Precision
 from estimator.engine import LAYOUTS
 from estimator.errors import (
     BadOptionError,
-    EstimatorError,
     MissingDependencyError,
     ModelFileError,
     TraceError,
@@ -34,7 +33,7 @@ from estimator.ir.tensor import Shape
 from estimator.lowering.precision import stored_precision
 
 if TYPE_CHECKING:
-    from estimator.frontends.torch_source import InputSpec, TorchSource
+    from estimator.frontends.torch_source import InputSpec
 
 RUNTIMES: Final = ("torch-eager", "torch-compile", "onnxruntime", "tflite")
 MEASURED_UNITS: Final = ("cpu", "gpu")
@@ -237,8 +236,7 @@ def _prepare_torch(
 ) -> Prepared:
     import torch
 
-    from estimator.frontends.torch_model import importable, resolve
-    from estimator.frontends.torch_source import resolve_inputs
+    from estimator.frontends.torch_model import build, importable, inputs_for, resolve
 
     place = "cuda" if unit == "gpu" else "cpu"
     if place == "cuda" and not torch.cuda.is_available():
@@ -248,10 +246,9 @@ def _prepare_torch(
     torch.manual_seed(_SEED)
     with importable(Path.cwd()):
         source = resolve(reference)
-        module = _built(source)
-    defaults = (source.guess_inputs(module) if source.guess_inputs else ()) or source.inputs
-    inputs = resolve_inputs(defaults, shapes, batch, source.name)
-    if source.takes_image_list or source.warm_start or not inputs:
+        module: Any = build(source).eval()
+    _, inputs = inputs_for(module, source, shapes, batch)
+    if source.takes_image_list or source.warm_start:
         raise BadOptionError(f"{source.name} cannot be measured: it takes more than plain tensors")
     precision = options.precision or Precision.FP32
     dtype, autocast = _torch_types(precision)
@@ -270,17 +267,6 @@ def _prepare_torch(
         return result
 
     return Prepared(run, inputs[0].shape, precision, _installed("torch"))
-
-
-def _built(source: TorchSource) -> Any:
-    try:
-        return source.construct().eval()
-    except EstimatorError:
-        raise
-    except Exception as error:  # constructors of user code may do anything
-        raise TraceError(
-            f"{source.name} could not be built: {type(error).__name__}: {str(error)[:300]}", where=source.name
-        ) from error
 
 
 def _torch_types(precision: Precision) -> tuple[Any, Any]:

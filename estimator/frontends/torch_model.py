@@ -10,7 +10,7 @@ import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -91,7 +91,7 @@ def trace(source: TorchSource, wanted: tuple[InputShape, ...], batch: int | None
         raise
     except Exception:  # constructors of user code may do anything; the real build says what is wrong
         return _trace_real(source, wanted, batch)
-    defaults, inputs = _inputs_for(module, source, wanted, batch)
+    defaults, inputs = inputs_for(module, source, wanted, batch)
     try:
         return _record_meta(module, source, inputs, layout)
     except TraceError as error:
@@ -108,10 +108,18 @@ def trace(source: TorchSource, wanted: tuple[InputShape, ...], batch: int | None
     return _trace_real(source, wanted, batch)
 
 
-def _inputs_for(
+def inputs_for(
     module: torch.nn.Module, source: TorchSource, wanted: tuple[InputShape, ...], batch: int | None
 ) -> tuple[tuple[InputSpec, ...], tuple[InputSpec, ...]]:
-    """Find a module's own inputs, and those with the user's shapes laid over them."""
+    """Find a module's own inputs, and those with the user's shapes laid over them.
+
+    Raises
+    ------
+    BadOptionError
+        A shape does not go with what `forward` takes.
+    MissingShapeError
+        Neither the module nor the user says what it takes.
+    """
     defaults = (source.guess_inputs(module) if source.guess_inputs else ()) or source.inputs
     inputs = resolve_inputs(defaults, wanted, batch, source.name, module.forward)
     if not inputs:
@@ -187,18 +195,8 @@ def _trace_real(source: TorchSource, wanted: tuple[InputShape, ...], batch: int 
     """Build with weights and record with reproducible random data."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
-        try:
-            module = _build_real(source.construct)
-        except EstimatorError:
-            raise
-        except Exception as error:
-            raise TraceError(
-                f"{source.name} could not be built: {type(error).__name__}: {str(error)[:300]}",
-                where=_raised_at(error),
-                expected="a torch.nn.Module, built without arguments",
-                hint="call it by itself in Python to see the whole traceback",
-            ) from error
-        _, inputs = _inputs_for(module, source, wanted, batch)
+        module = build(source)
+        _, inputs = inputs_for(module, source, wanted, batch)
         generator = torch.Generator().manual_seed(_SEED)
         args: list[Any] = [spec.real(generator) for spec in inputs if spec.name is None]
         kwargs = {spec.name: spec.real(generator) for spec in inputs if spec.name is not None}
@@ -209,12 +207,29 @@ def _trace_real(source: TorchSource, wanted: tuple[InputShape, ...], batch: int 
         return replace(graph, one_input_per_item=True) if source.takes_image_list else graph
 
 
-def _build_real(construct: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+def build(source: TorchSource) -> torch.nn.Module:
+    """Build the module with its weights.
+
+    Raises
+    ------
+    EstimatorError
+        What the source itself says, or `TraceError` for anything else that its constructor raises.
+    """
     import warnings
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecations inside the zoo's constructors are not the user's
-        return construct()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecations inside the zoo's constructors are not the user's
+            return source.construct()
+    except EstimatorError:
+        raise
+    except Exception as error:  # constructors of user code may do anything
+        raise TraceError(
+            f"{source.name} could not be built: {type(error).__name__}: {str(error)[:300]}",
+            where=_raised_at(error),
+            expected="a torch.nn.Module, built without arguments",
+            hint="call it by itself in Python to see the whole traceback",
+        ) from error
 
 
 def _raised_at(error: Exception) -> str:

@@ -14,26 +14,25 @@ def constant_results(graph: Graph) -> frozenset[str]:
     it was made from.
     """
     owner = storage_of(graph)
-    weights = {name for name, tensor in graph.tensors.items() if tensor.is_weight} - set(graph.inputs)
     written: set[str] = set()
     while True:
-        results = _results(graph, {name for name in weights if owner.get(name, name) not in written}, owner, written)
-        changed = {
-            owner.get(op.inputs[0], op.inputs[0])
-            for op in graph.ops
-            if op.in_place and not results.issuperset(op.outputs)
-        }
+        open_to_change = {name for name in graph.tensors if owner.get(name, name) in written}
+        results = _results(graph, open_to_change)
+        unknown = (op.inputs[0] for op in graph.ops if op.in_place and not results.issuperset(op.outputs))
+        changed = {owner.get(name, name) for name in unknown}
         if changed <= written:
             return results
         written |= changed
 
 
-def _results(graph: Graph, known: set[str], owner: dict[str, str], written: set[str]) -> frozenset[str]:
-    """Propagate what is known through ops whose results no later op overwrites with something unknown."""
+def _results(graph: Graph, open_to_change: set[str]) -> frozenset[str]:
+    """Propagate what is known through ops whose results no op overwrites with something unknown."""
+    weights = {name for name, tensor in graph.tensors.items() if tensor.is_weight}
+    known = weights - set(graph.inputs) - open_to_change
     results: set[str] = set()
     for op in graph.ops:
-        kept = all(owner.get(name, name) not in written for name in op.outputs)
-        if op.outputs and kept and known.issuperset(op.inputs) and op.kind is not OpKind.CONTROL:
+        kept = op.outputs and open_to_change.isdisjoint(op.outputs)
+        if kept and known.issuperset(op.inputs) and op.kind is not OpKind.CONTROL:
             known.update(op.outputs)
             results.update(op.outputs)
     return frozenset(results)

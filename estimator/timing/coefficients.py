@@ -33,6 +33,8 @@ class Coefficients:
     note: str = ""
 
 
+HALF_PRECISIONS: Final = (Precision.AMP_FP16, Precision.AMP_BF16, Precision.FP16, Precision.BF16)
+"""What the responses of eager GPUs by layout hold for."""
 SINGLE_KERNELS: Final = "gpu-torch-eager-fp32"
 """The response that knows single kernels alone: CUDA cores' products in fp32, of which no network is on record."""
 
@@ -58,9 +60,6 @@ def response_candidates(unit: Unit, runtime: str, layout: str, precision: Precis
         by_layout = (f"gpu-torch-eager-{layout}", True)
         return ((SINGLE_KERNELS, True), by_layout) if precision is Precision.FP32 else (by_layout,)
     return (("gpu-torch-compile", runtime == "torch-compile"),)
-
-
-_HALF: Final = frozenset({Precision.AMP_FP16, Precision.AMP_BF16, Precision.FP16, Precision.BF16})
 
 
 def choose_coefficients(
@@ -121,7 +120,7 @@ def _is_on_record(device: Device, unit: Unit, name: str, precision: Precision) -
     if name == "gpu-mobile":
         return unit.architecture.startswith("adreno")
     if unit.kind is UnitKind.GPU:
-        return device.vendor == "NVIDIA" and (precision in _HALF or name == SINGLE_KERNELS)
+        return device.vendor == "NVIDIA" and (precision in HALF_PRECISIONS or name == SINGLE_KERNELS)
     return name != "cpu-torch-compile" or precision is Precision.FP32
 
 
@@ -173,9 +172,9 @@ def log_size(unit: Unit) -> float:
     Advertised rates are upper bounds. How far kernels, launches and fixed costs follow them is fitted: the offset
     of the context ``size`` is a slope, which ends where no chip was measured.
     """
-    rate = next((r for r in (unit.ceiling("int8"), unit.ceiling("fp8")) if r is not None), None)
-    half = next((r for r in (unit.ceiling("bf16"), unit.ceiling("fp16")) if r is not None), None)
-    ops_per_s = rate.flops_per_s if rate else 2 * half.flops_per_s if half else REFERENCE_OPS_PER_S
+    in_8_bits = (("int8", 1), ("fp8", 1), ("bf16", 2), ("fp16", 2))
+    rates = (factor * rate.flops_per_s for dtype, factor in in_8_bits if (rate := unit.ceiling(dtype)) is not None)
+    ops_per_s = next(rates, REFERENCE_OPS_PER_S)
     return max(-MOST_LOG_SIZE, min(MOST_LOG_SIZE, math.log(ops_per_s / REFERENCE_OPS_PER_S)))
 
 

@@ -16,10 +16,10 @@ from estimator.timing.roofline import (
     Ceilings,
     RooflineTimes,
     core_gain,
-    is_depthwise,
     is_product,
     multiplied_macs,
     roofline_times,
+    runs_in_lanes,
     streamed_weights_s,
 )
 
@@ -102,7 +102,7 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
     waves = np.where(tiles < 1, 1.0, np.maximum(tiles / ceilings.core_count, 1e-3))
     wave_fill = waves / np.ceil(waves)
     n_odd, channels_odd = (n % 8 != 0) * 1.0, (channels % 8 != 0) * 1.0
-    in_lanes = is_depthwise(table) & ceilings.has_tensor_engine
+    in_lanes = runs_in_lanes(table, ceilings)
     cache_ratio_log2 = np.log2(ceilings.cache_bytes / bytes_moved)
     matrix = np.stack(
         [

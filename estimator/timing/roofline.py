@@ -350,9 +350,8 @@ class RooflineTimes:
 def roofline_times(table: KernelTable, ceilings: Ceilings) -> RooflineTimes:
     """Compute both roofline times of every kernel: products at the product rate, all else at the vector rate."""
     product = _IS_PRODUCT[table.class_index]
-    product_rate = np.where(
-        on_tensor_engine(table, ceilings), ceilings.product_flops_per_s, ceilings.vector_flops_per_s
-    )
+    on_tensor_engine = product & ~runs_in_lanes(table, ceilings)
+    product_rate = np.where(on_tensor_engine, ceilings.product_flops_per_s, ceilings.vector_flops_per_s)
     padding = np.where(product, channel_padding(table, ceilings.channel_lanes), 1.0)
     vector_flops = table.other_flops + table.special_flops
     compute = 2 * multiplied_macs(table, ceilings) * padding / product_rate + vector_flops / ceilings.vector_flops_per_s
@@ -421,13 +420,13 @@ def channel_padding(table: KernelTable, lanes: int) -> FloatArray:
     return padding
 
 
-def on_tensor_engine(table: KernelTable, ceilings: Ceilings) -> np.ndarray:
-    """Boolean [kernel]: products at the product rate; where a unit has tensor units, not depthwise convolutions.
+def runs_in_lanes(table: KernelTable, ceilings: Ceilings) -> np.ndarray:
+    """Boolean [kernel]: products that a unit with tensor units does not run on them.
 
     A depthwise convolution is no matrix product: GPUs run it on CUDA cores, NPUs on their vector units.
     """
-    products: np.ndarray = _IS_PRODUCT[table.class_index] & ~(is_depthwise(table) & ceilings.has_tensor_engine)
-    return products
+    in_lanes: np.ndarray = is_depthwise(table) & ceilings.has_tensor_engine
+    return in_lanes
 
 
 def is_depthwise(table: KernelTable) -> np.ndarray:

@@ -25,6 +25,8 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "tiny_model.py").write_text(
         "import torch\ndef make():\n    return torch.nn.Conv2d(3, 4, 3)\n"
         "def broken():\n    raise OSError('no weights')\n"
+        "class Two(torch.nn.Module):\n"
+        "    def forward(self, image, scale):\n        return image * scale\n"
     )
     monkeypatch.chdir(tmp_path)
     return "tiny_model:make"
@@ -92,6 +94,13 @@ def test_a_precision_that_torch_cannot_run_is_refused(tiny: str):
 def test_a_shape_that_the_model_rejects_is_an_error_of_the_model(tiny: str):
     with pytest.raises(EstimatorError, match="does not run"):
         measure(tiny, "here", "cpu", QUICK, input_shapes=["1x5x8x8"])
+
+
+def test_inputs_are_measured_by_the_names_that_an_estimate_takes(tiny: str):
+    shapes = ["scale=1x3x1x1", "image=1x3x8x8"]
+    assert measure("tiny_model:Two", "here", "cpu", QUICK, input_shapes=shapes).latency_s > 0
+    with pytest.raises(BadOptionError, match="Two has no input 'scales'"):
+        measure("tiny_model:Two", "here", "cpu", QUICK, input_shapes=["scales=1x3x1x1", *shapes[1:]])
 
 
 def test_a_constructor_that_fails_is_an_error_of_the_model(tiny: str):
