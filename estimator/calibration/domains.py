@@ -177,7 +177,7 @@ _LIKE_CLASSES = (
     (KernelClass.NORM, KernelClass.POINTWISE), (KernelClass.COPY, KernelClass.POINTWISE),
     (KernelClass.CAST, KernelClass.POINTWISE),
 )  # fmt: skip
-_CPU = Priors(hidden=0, weight_cost_prior=0.5, launch_s=2e-5, launch_by_class=0.5)
+_CPU = Priors(hidden=0, weight_cost_prior=0.5, launch_s=2e-5, launch_by_class=0.5, held_memory_efficiency=tuple((c,0.3) for c in (KernelClass.CONV_DENSE,KernelClass.CONV_POINTWISE,KernelClass.CONV_GROUPED,KernelClass.CONV_DEPTHWISE,KernelClass.CONV_STEM)))
 _MOBILE = Priors(
     hidden=0, noise=0.1, memory_efficiency_prior=0.3, half_extent=0.3, weight_cost=0.5, fits_under_floor=False,
     launch_s=5e-6, launch_by_class=0.5, fixed_s=2e-4, whitened_steps=400,

@@ -16,6 +16,7 @@ from estimator.catalogue.device import UnitKind
 from estimator.ir.graph import Graph
 from estimator.ir.op import ConvAttrs, Op, OpKind, RnnAttrs
 from estimator.ir.tensor import TensorSpec
+from estimator.lowering.aten_convolution import needs_columns, takes_onednn
 
 CUBLAS_WORKSPACE_BYTES: Final = 2 * 4096 * 1024 + 8 * 16 * 1024
 """One cuBLAS handle and stream on GPUs before Hopper (":4096:2:16:8").
@@ -24,11 +25,6 @@ Source: PyTorch notes on CUDA semantics, "cuBLAS workspaces" (Hopper: 32 MiB ins
 
 PLAIN_INPUT_CHANNELS_MAX: Final = 3
 """oneDNN's first-layer convolutions read so few channels from the plain layout (oneDNN, jit *_1st_conv)."""
-
-SMALL_INPUT_NUMEL: Final = 20480
-"""Up to so many elements along the first four axes, one input without groups does not go to oneDNN.
-
-Source: ATen/native/Convolution.cpp, ConvParams::use_mkldnn."""
 
 POINTER_BYTES: Final = 8
 
@@ -58,26 +54,19 @@ def _torch_cpu_conv(op: Op, graph: Graph) -> int:
     x, weight, out = graph.tensors[op.inputs[0]], graph.tensors[op.inputs[1]], graph.tensors[op.outputs[0]]
     if not isinstance(op.attrs, ConvAttrs):
         return 0
-    if not _takes_onednn(op.attrs, x):
+    if not takes_onednn(op.attrs, x):
         return _columns_bytes(op.attrs, x, out)
     channels_in = x.shape[1] if len(x.shape) > 2 else x.shape[0]
     reordered_input = 0 if channels_in <= PLAIN_INPUT_CHANNELS_MAX else x.size_bytes
     return max(reordered_input + weight.size_bytes, out.size_bytes)
 
 
-def _takes_onednn(attrs: ConvAttrs, x: TensorSpec) -> bool:
-    """Whether torch calls oneDNN; a single small input goes to its own im2col convolution (`use_mkldnn`)."""
-    large_window = len(attrs.kernel) > 1 and min(attrs.kernel[-2:]) > 3
-    return attrs.groups > 1 or large_window or x.shape[0] > 1 or math.prod(x.shape[:4]) > SMALL_INPUT_NUMEL
-
-
 def _columns_bytes(attrs: ConvAttrs, x: TensorSpec, out: TensorSpec) -> int:
     """Input unfolded to [channels · taps, output pixels]; a 1×1 window in the plane needs no copy."""
-    taps = math.prod(attrs.kernel)
-    if taps == 1 and len(attrs.kernel) < 3 and max(attrs.stride) == 1:
+    if not needs_columns(attrs):
         return 0
     pixels = out.numel // max(1, out.shape[1])
-    return (x.shape[1] * taps * pixels * x.dtype.bits + 7) // 8
+    return (x.shape[1] * math.prod(attrs.kernel) * pixels * x.dtype.bits + 7) // 8
 
 
 def _cudnn_layout_copies(op: Op, graph: Graph) -> int:

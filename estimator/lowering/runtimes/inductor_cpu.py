@@ -14,7 +14,8 @@ from typing import Final
 from estimator.catalogue.device import UnitKind
 from estimator.costs.normalisation import has_stored_statistics
 from estimator.ir.graph import Graph
-from estimator.ir.op import NormAttrs, Op, OpKind, ReduceAttrs, SoftmaxAttrs
+from estimator.ir.op import ConvAttrs, NormAttrs, Op, OpKind, ReduceAttrs, SoftmaxAttrs
+from estimator.lowering.aten_convolution import needs_columns, takes_onednn
 from estimator.lowering.classify import function_of
 from estimator.lowering.fuse import Expansion, Lowering, channels_last
 from estimator.lowering.kernel import Kernel, KernelClass, moving_kernel
@@ -105,6 +106,8 @@ def refine(kernel: Kernel, ops: Sequence[Op], lowering: Lowering) -> Kernel:
     graph = lowering.graph
     product = next((op for op in ops if op.kind in PRODUCT_KINDS), None)
     if product is not None:
+        if _is_matrix_product(product, graph):
+            kernel = replace(kernel, kernel_class=KernelClass.MATMUL, taps=1, stride=1)
         if product.kind is OpKind.CONV and not kernel.weight_bytes:
             return replace(kernel, weight_bytes=graph.tensors[product.inputs[1]].size_bytes)
         if product.kind is OpKind.LINEAR and kernel.gemm.k * kernel.dtype.bits % (8 * ALIASED_STRIDE_BYTES) == 0:
@@ -129,10 +132,11 @@ def _in_query_blocks(kernel: Kernel) -> Kernel:
     """Attention is a product of one block of queries after another, each a task for one thread.
 
     Source: aten/src/ATen/native/cpu/FlashAttentionKernel.cpp: blocks of 256 queries from 768 on, 64 from 192 on, 32.
+    A single query is as wide as the vectors that its values fill.
     """
     gemm = kernel.gemm
     block = min(gemm.m, 256 if gemm.m >= 768 else 64 if gemm.m >= 192 else 32)
-    return replace(kernel, gemm=replace(gemm, n=max(1, block)))
+    return replace(kernel, gemm=replace(gemm, n=max(FLOATS_PER_LINE, block)))
 
 
 def _runs_plain(op: Op, lowering: Lowering) -> bool:
@@ -156,6 +160,32 @@ def _plain_layout_copies(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable
         yield moving_kernel(
             kernel, name, KernelClass.LAYOUT, bytes_read=tensor.size_bytes, bytes_written=tensor.size_bytes
         )
+
+
+def _is_matrix_product(op: Op, graph: Graph) -> bool:
+    """Whether PyTorch's own convolution runs, whose time is that of a matrix product."""
+    if not isinstance(op.attrs, ConvAttrs) or op.kind is not OpKind.CONV or op.attrs.transposed:
+        return False
+    return not takes_onednn(op.attrs, graph.tensors[op.inputs[0]])
+
+
+def _unfolds(op: Op, lowering: Lowering) -> bool:
+    return (
+        on_cpu(lowering)
+        and _is_matrix_product(op, lowering.graph)
+        and isinstance(op.attrs, ConvAttrs)
+        and needs_columns(op.attrs)
+    )
+
+
+def _columns(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
+    elements = kernel.gemm.m * kernel.gemm.k
+    yield moving_kernel(
+        kernel, "columns", KernelClass.TRANSPOSE,
+        bytes_read=lowering.graph.tensors[op.inputs[0]].size_bytes,
+        bytes_written=elements * kernel.dtype.bits // 8,
+        elements=elements,
+    )  # fmt: skip
 
 
 def _unmergeable(name: str, lowering: Lowering) -> bool:
@@ -187,6 +217,13 @@ OPERAND_COPIES: Final = Expansion(
     _operand_copies,
     why="bmm takes three axes: heads beside windows (or images) become one axis by copying",
     source="torch/_decomp, aten.matmul: expand, clone, view, bmm",
+)
+COLUMNS: Final = Expansion(
+    "columns of a small convolution",
+    _unfolds,
+    _columns,
+    why="a single small input does not go to oneDNN: its windows are unfolded, then multiplied",
+    source="ATen/native/Convolution.cpp: ConvParams::use_mkldnn; ATen/native/ConvolutionMM2d.cpp",
 )
 PLAIN_CONVOLUTION: Final = Expansion(
     "convolution of a view at batch 1",

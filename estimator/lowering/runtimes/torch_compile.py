@@ -11,6 +11,7 @@ from estimator.lowering.patterns import (
     is_transposing_copy,
 )
 from estimator.lowering.runtimes.inductor_cpu import (
+    COLUMNS,
     OPERAND_COPIES,
     PLAIN_CONVOLUTION,
     computes_statistics,
@@ -62,6 +63,6 @@ RULES = RuntimeRules(
         ),
     ),
     anchor=_reduction,
-    expansions=(PLAIN_CONVOLUTION, OPERAND_COPIES),
+    expansions=(PLAIN_CONVOLUTION, OPERAND_COPIES, COLUMNS),
     refine=refine,
 )
