@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import sys
 import tempfile
@@ -29,6 +30,23 @@ def near_files(missing: Path, suffixes: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(missing.with_name(name)) for name in stems if stems[name] in near)
 
 
+def check_writable(path: Path) -> None:
+    """Fail now where `write_whole` would only fail once its content is made.
+
+    Raises
+    ------
+    OutputError
+        The folder is missing or not writable, or the path is a folder.
+    """
+    if path == STANDARD_OUTPUT:
+        return
+    if path.is_dir():
+        raise _output_error(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    handle, temporary = _neighbour(path)
+    os.close(handle)
+    os.unlink(temporary)
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write `content` (text as UTF-8, its line ends kept); a reader sees the old file or the new, never half.
 
@@ -45,10 +63,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise _output_error(path, error) from error
+    handle, temporary = _neighbour(path)
     try:
         with open(handle, "wb") as stream:
             stream.write(data)
@@ -58,6 +73,14 @@ def write_whole(path: Path, content: str | bytes) -> None:
         raise _output_error(path, error) from error
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def _neighbour(path: Path) -> tuple[int, str]:
+    """Open a temporary file beside a path."""
+    try:
+        return tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise _output_error(path, error) from error
 
 
 def _umask() -> int:
@@ -70,5 +93,5 @@ def _output_error(path: Path, error: OSError) -> OutputError:
     return OutputError(
         f"cannot write {str(path)!r}: {error.strerror}",
         expected="a path in an existing, writable folder",
-        hint="choose another path with -o",
+        hint="make that folder, or choose another path",
     )

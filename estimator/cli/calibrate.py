@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from estimator.cli.options import OutputFormat, device_option
-from estimator.cli.output import write_result, write_warnings
+from estimator.cli.options import OutputFormat, device_option, output_option
+from estimator.cli.output import say_written, write_result, write_warnings
 from estimator.cli.progress import ProgressLine
 from estimator.errors import BadOptionError
+from estimator.files import check_writable
 
 if TYPE_CHECKING:
     from estimator.calibration.device_fit import HeldOut
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
 @click.argument("records_file", metavar="[RECORDS.csv[.gz]]", type=click.Path(path_type=Path), required=False)
 @device_option
 @click.option("--runtime", required=True, metavar="R", help="Runtime of the records, e.g. torch-eager, tflite, qnn.")
-@click.option(
-    "-o", "--output", required=True, metavar="FILE.yaml", type=click.Path(dir_okay=False, path_type=Path),
-    help="Calibration to write; use it with --calibration FILE.yaml.",
-)  # fmt: skip
+@output_option("FILE.yaml", "Calibration to write; use it with --calibration FILE.yaml.")
 @click.option("--here", is_flag=True, help="Measure this machine first; RECORDS.csv, if named, receives the records.")
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Processes that trace.")
 @click.option(
@@ -49,6 +47,8 @@ def calibrate(
     from estimator.calibration.device_fit import calibrate_device
     from estimator.catalogue.calibration_file import dump_calibration, load_response
 
+    if here and records_file is not None:
+        check_writable(records_file)
     records = _measured_here(records_file, device, runtime) if here else _read(records_file)
     today = datetime.now(tz=UTC).date().isoformat()
     with ProgressLine("models traced") as progress:
@@ -57,10 +57,9 @@ def calibrate(
         )
     write_warnings(f"left out {failure}" for failure in held_out.failures)
     dump_calibration(calibration, load_response(calibration.response).class_names, output)
-    write_result(_result(calibration, held_out, output, OutputFormat(output_format)))
+    write_result(_result(calibration, held_out, output, OutputFormat(output_format)), beside=output)
     write_warnings(_harm(held_out))
-    use = f"--device {device} --runtime {runtime} --calibration {output}"
-    click.echo(f"wrote {output}: use it with {use}", err=True)
+    say_written(output, f"use it with --device {device} --runtime {runtime} --calibration {output}")
 
 
 def _read(path: Path | None) -> tuple[Record, ...]:

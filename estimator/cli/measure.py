@@ -6,16 +6,14 @@ from pathlib import Path
 
 import click
 
-from estimator.cli.options import LAYOUTS
+from estimator.cli.options import LAYOUTS, output_option
+from estimator.cli.output import say_written
 from estimator.errors import EstimatorError
 
 
 @click.command()
 @click.argument("models", metavar="MODEL…", nargs=-1, required=True)
-@click.option(
-    "-o", "--output", required=True, metavar="RECORDS.csv", type=click.Path(dir_okay=False, path_type=Path),
-    help="Records to write.",
-)  # fmt: skip
+@output_option("RECORDS.csv", "Records to write.")
 @click.option("--device", default="here", show_default=True, metavar="ID[/UNIT]|FILE",
               help="What this machine is; a unit cpu or gpu.")  # fmt: skip
 @click.option("--runtime", default="torch-eager", show_default=True, metavar="R",
@@ -65,4 +63,4 @@ def measure(
     if not records:
         raise failures[0]
     write_records(records, output)
-    click.echo(f"wrote {output}: {len(records)} of {len(models)} models", err=True)
+    say_written(output, f"{len(records)} of {len(models)} models")

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from estimator.errors import OutputError
+from estimator.files import check_writable
+
 if TYPE_CHECKING:
     from estimator.engine import EstimateOptions
     from estimator.ir.graph import Graph
@@ -126,6 +129,26 @@ target_options = _stacked(
     ),
 )  # fmt: skip
 """Options that say how it runs: ``runtime``, ``precision``, ``layout``, ``strict``, ``calibrations``."""
+
+
+def writable(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Check where a result will go before any work is done for it: a callback of options."""
+    if path is not None:
+        try:
+            check_writable(path)
+        except OutputError as error:
+            error.where = parameter.opts[0]
+            raise
+    return path
+
+
+def output_option(metavar: str, text: str = "File to write, as a whole or not at all.") -> Callable[[Command], Command]:
+    """``-o FILE``, required; ``-`` is standard output."""
+    return click.option(
+        "-o", "--output", required=True, metavar=metavar, type=click.Path(dir_okay=False, path_type=Path),
+        callback=writable, help=text,
+    )  # fmt: skip
+
 
 device_option = click.option(
     "--device", required=True, metavar="ID[/UNIT]|FILE", help="Device, e.g. sd865, sd865/cpu, rtx4090, my-board.yaml."

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import click
 
+from estimator.files import STANDARD_OUTPUT
 from estimator.report.escaping import printable
 from estimator.report.wrapping import wrapped
 
@@ -17,9 +19,15 @@ def colour_wanted() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def write_result(text: str) -> None:
-    """Write a result to standard output, with exactly one newline at its end."""
-    click.echo(text.rstrip("\n"), color=True)
+def write_result(text: str, *, beside: Path | None = None) -> None:
+    """Write a result with exactly one newline at its end: to standard output, unless that is the file beside it."""
+    click.echo(text.rstrip("\n"), err=beside == STANDARD_OUTPUT, color=True)
+
+
+def say_written(path: Path, detail: str = "") -> None:
+    """Say on standard error which file was written; of standard output there is nothing to say."""
+    if path != STANDARD_OUTPUT:
+        click.echo(f"wrote {printable(str(path))}" + (f": {detail}" if detail else ""), err=True)
 
 
 def write_warnings(messages: Iterable[str]) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from estimator.cli.options import TargetRequest, device_option, target_options
-from estimator.cli.output import write_warnings
+from estimator.cli.options import TargetRequest, device_option, output_option, target_options
+from estimator.cli.output import say_written, write_warnings
 from estimator.files import write_whole
 from estimator.units import format_seconds
 
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("space_file", metavar="SPACE.yaml", type=click.Path(dir_okay=False, path_type=Path))
 @device_option
-@click.option(
-    "-o", "--output", required=True, metavar="LUT.yaml", type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write, as a whole or not at all.",
-)  # fmt: skip
+@output_option("LUT.yaml")
 @target_options
 @click.option(
     "--batch", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Batch of each row."
@@ -60,8 +57,9 @@ def table(
     rows = latency_table(space, estimate_block, batch=batch)
     write_whole(output, table_yaml(rows, _header(answers[0])))
     write_warnings(dict.fromkeys(warning for answer in answers for warning in answer.warnings))
-    total = f"wrote {output}: {len(rows.rows)} rows"
-    click.echo(total + (f", fixed cost {format_seconds(rows.fixed_s)}" if rows.fixed_s else ""), err=True)
+    say_written(
+        output, f"{len(rows.rows)} rows" + (f", fixed cost {format_seconds(rows.fixed_s)}" if rows.fixed_s else "")
+    )
 
 
 def _header(answer: Estimate) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from estimator.cli.options import OutputFormat, format_option
+from estimator.cli.options import OutputFormat, format_option, writable
 from estimator.cli.output import colour_wanted, write_result, write_warnings
 from estimator.cli.progress import ProgressLine
 from estimator.errors import RecordError
@@ -26,7 +26,7 @@ from estimator.files import write_whole
     help="A calibration of your own, as `calibrate` writes it; repeatable.",
 )  # fmt: skip
 @click.option(
-    "--predictions", metavar="OUT.csv", type=click.Path(dir_okay=False, path_type=Path),
+    "--predictions", metavar="OUT.csv", type=click.Path(dir_okay=False, path_type=Path), callback=writable,
     help="Write every prediction beside its measurement.",
 )  # fmt: skip
 @click.option(
@@ -64,7 +64,7 @@ def validate(
         )
     if predictions is not None:
         write_whole(predictions, predictions_csv(report.predictions))
-    write_result(render(report, output_format, colour=colour_wanted()))
+    write_result(render(report, output_format, colour=colour_wanted()), beside=predictions)
     if output_format is not OutputFormat.JSON:
         write_warnings(report.warnings)
     if not report.scored:

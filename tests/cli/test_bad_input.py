@@ -221,6 +221,27 @@ def test_a_result_that_cannot_be_written_leaves_nothing_behind(
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "export-graph nosuch.onnx -o",
+        "report nosuch.onnx --device sd865 -o",
+        "measure nosuch.onnx -o",
+        "table nosuch.yaml --device sd865 -o",
+        "calibrate nosuch.csv --device sd865 --runtime tflite -o",
+        "calibrate --here --device sd865/cpu --runtime torch-eager -o own.yaml",
+        "validate nosuch.csv --predictions",
+    ],
+)
+def test_where_a_result_cannot_go_is_found_before_any_work(
+    command: str, failure: Failure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    said = failure(*command.split(), str(Path("nowhere") / "out"), status=1)
+    assert "cannot write 'nowhere/out'" in said
+    assert "nosuch" not in said
+
+
 def test_comparing_with_an_unknown_device_is_a_wrong_request(model: str, failure: Failure):
     failure("compare", model, "--device", "sd865,nonsense", status=2)
 
