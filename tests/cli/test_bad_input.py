@@ -174,6 +174,7 @@ def test_a_missing_calibration_is_found_before_the_model_is_read(failure: Failur
         (["--device", "sd865"], "torchstat"),
         (["--device", "sd865", "--convention", "torchstat", "--per", "op"], "torchstat"),
         (["--mode", "train", "--explain", "thop,fvcore"], "no --explain"),
+        (["--convention", "native", "--explain", "thop,fvcore"], "no --explain"),
     ],
 )
 def test_an_option_that_would_change_nothing_is_refused(options: list[str], needed: str, model: str, failure: Failure):
