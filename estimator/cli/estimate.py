@@ -17,6 +17,7 @@ from estimator.cli.options import (
     target_options,
 )
 from estimator.cli.output import colour_wanted, write_result, write_warnings
+from estimator.errors import BadOptionError
 from estimator.result import Estimate
 
 DEFAULT_TOP = 8
@@ -29,7 +30,11 @@ DEFAULT_TOP = 8
 @model_options
 @format_option
 @click.option("--top", type=click.IntRange(min=0), default=DEFAULT_TOP, show_default=True, help="Kernels to list.")
-@click.option("--explain", metavar="KERNEL", help="Show formula, inputs and sources of one kernel's time.")
+@click.option(
+    "--explain",
+    metavar="KERNEL",
+    help="Show formula, inputs and sources of one kernel's time; KERNEL as listed, or #N.",
+)
 def estimate(
     model: str,
     device: str,
@@ -53,6 +58,12 @@ def estimate(
     from estimator.catalogue.loader import load_device
     from estimator.engine import estimate as estimate_graph
 
+    if explain is not None and output_format is not OutputFormat.TABLE:
+        raise BadOptionError(
+            f"--format {output_format} has no effect here",
+            where="--explain",
+            expected="no --explain: the kernels of --format json and csv have the numbers it is made of",
+        )
     options = TargetRequest(runtime, precision, layout, strict, calibrations=calibrations).options()
     target, unit = load_device(device)  # before the model: a typing slip must not cost a trace
     graph = ModelRequest(model, input_shapes, batch, layout, seq_len).load()

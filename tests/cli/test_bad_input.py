@@ -195,6 +195,11 @@ def test_an_unknown_name_is_blamed_on_the_option_that_has_it(request_: list[str]
     assert f"'foo' ({option})" in failure(*request_, status=2)
 
 
+def test_an_explanation_is_no_json(model: str, failure: Failure):
+    said = failure(model, "--device", "sd865", "--explain", "conv", "--format", "json", status=2)
+    assert "--format json has no effect" in said
+
+
 def test_an_unknown_kernel_to_explain_lists_near_ones(model: str, failure: Failure):
     assert "--explain" in failure(model, "--device", "sd865", "--explain", "conw", status=2)
 
