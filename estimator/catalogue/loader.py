@@ -49,12 +49,12 @@ def load_device(reference: str) -> tuple[Device, Unit]:
     """
     name, unit_name = split_reference(reference)
     if _is_path(name):
-        return _with_unit(_load_file(Path(name)), unit_name, reference)
+        return _with_unit(_load_file(Path(name)), unit_name)
     if name.lower() == HERE:
         from estimator.catalogue.detect import detect_device
 
-        return _with_unit(detect_device(), unit_name, reference)
-    return _with_unit(_load_id(resolve(name)), unit_name, reference)
+        return _with_unit(detect_device(), unit_name)
+    return _with_unit(_load_id(resolve(name)), unit_name)
 
 
 def split_reference(reference: str) -> tuple[str, str]:
@@ -145,7 +145,7 @@ def _is_path(reference: str) -> bool:
     return reference.lower().endswith(_SUFFIXES)
 
 
-def _with_unit(device: Device, unit_name: str, reference: str) -> tuple[Device, Unit]:
+def _with_unit(device: Device, unit_name: str) -> tuple[Device, Unit]:
     wanted = unit_name.lower() or device.default_unit
     if wanted in device.units:
         return device, device.units[wanted]
@@ -155,4 +155,5 @@ def _with_unit(device: Device, unit_name: str, reference: str) -> tuple[Device, 
         return device, default
     if of_kind:
         return device, of_kind[0]
-    raise UnknownDeviceError(reference, tuple(f"{device.id}/{name}" for name in device.units))
+    units = tuple(f"{device.id}/{name}" for name in device.units)
+    raise UnknownDeviceError(f"{device.id}/{unit_name}", units, what=f"{device.id} has no unit {unit_name!r}")

@@ -22,6 +22,10 @@ from estimator.files import write_whole
     help="Best provenance to rely on: datasheet, family or calibrated (default: the best there is).",
 )  # fmt: skip
 @click.option(
+    "--device", "devices", metavar="FILE", multiple=True,
+    help="A device file of your own, whose id the records name; repeatable.",
+)  # fmt: skip
+@click.option(
     "--calibration", "calibrations", metavar="FILE", multiple=True, type=click.Path(path_type=Path),
     help="A calibration of your own, as `calibrate` writes it; repeatable.",
 )  # fmt: skip
@@ -38,6 +42,7 @@ def validate(
     sample: int | None,
     seed: int,
     source: str | None,
+    devices: tuple[str, ...],
     calibrations: tuple[Path, ...],
     predictions: Path | None,
     workers: int,
@@ -60,7 +65,7 @@ def validate(
         records = sample_records(records, sample, seed)
     with ProgressLine("models traced") as progress:
         report = validate_records(
-            records, source=source, calibrations=calibrations, worker_count=workers, progress=progress
+            records, source=source, calibrations=calibrations, devices=devices, worker_count=workers, progress=progress
         )
     if predictions is not None:
         write_whole(predictions, predictions_csv(report.predictions))
@@ -71,6 +76,6 @@ def validate(
         raise RecordError(
             f"none of the {report.records} records could be estimated",
             where=str(records_file),
-            expected="models, devices (ids, or paths of your own files), runtimes and precisions that `estimate` takes",
+            expected="models, devices, runtimes and precisions that `estimate` takes",
             hint="the reason is listed beside each record",
         )

@@ -46,6 +46,7 @@ def test_an_unknown_device_lists_near_names(model: str, failure: Failure):
 
 def test_an_unknown_unit_of_a_known_device_lists_its_units(model: str, failure: Failure):
     said = failure(model, "--device", "sd865/tpu", status=2)
+    assert "sd865 has no unit 'tpu'" in said
     assert all(unit in said for unit in ("cpu", "gpu", "npu"))
 
 
