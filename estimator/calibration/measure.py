@@ -35,7 +35,8 @@ from estimator.lowering.precision import stored_precision
 if TYPE_CHECKING:
     from estimator.frontends.torch_source import InputSpec
 
-RUNTIMES: Final = ("torch-eager", "torch-compile", "onnxruntime", "tflite")
+TORCH_RUNTIMES: Final = ("torch-eager", "torch-compile")
+RUNTIMES: Final = (*TORCH_RUNTIMES, "onnxruntime", "tflite")
 MEASURED_UNITS: Final = ("cpu", "gpu")
 _SEED: Final = 0
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from estimator.cli.options import LAYOUTS, output_option
-from estimator.cli.output import say_written
+from estimator.cli.output import say_written, write_warnings
 from estimator.errors import EstimatorError
+from estimator.report.escaping import printable
+from estimator.report.wrapping import wrapped
+
+if TYPE_CHECKING:
+    from estimator.calibration.measure import MeasureOptions
+    from estimator.calibration.records import Record
 
 
 @click.command()
@@ -41,26 +49,47 @@ def measure(
     A model that cannot be measured is named on standard error and left out; the others are written.
     """
     from estimator.calibration.measure import MeasureOptions, measured_unit
-    from estimator.calibration.measure import measure as measure_model
-    from estimator.calibration.records import Record, write_records
+    from estimator.calibration.records import write_records
     from estimator.dtypes import Precision
-    from estimator.units import ms_from_s
 
     name, unit = measured_unit(device)
     asked = None if precision is None else Precision.parse(precision)
     options = MeasureOptions(runtime, asked, layout, budget_s=seconds, thread_count=threads)
+    records = measured(models, name, unit, options, input_shapes=input_shapes, batch=batch)
+    write_records(records, output)
+    say_written(output, f"{len(records)} of {len(models)} models")
+
+
+def measured(
+    models: Sequence[str],
+    device: str,
+    unit: str,
+    options: MeasureOptions,
+    *,
+    input_shapes: Sequence[str] = (),
+    batch: int | None = None,
+) -> tuple[Record, ...]:
+    """Measure models one after another; one that cannot be measured is named on standard error and left out.
+
+    Raises
+    ------
+    EstimatorError
+        None can be measured: why the first cannot.
+    """
+    from estimator.calibration.measure import measure as measure_model
+    from estimator.units import ms_from_s
+
     records: list[Record] = []
     failures: list[EstimatorError] = []
     for model in models:
         try:
-            record = measure_model(model, name, unit, options, input_shapes=input_shapes, batch=batch)
+            record = measure_model(model, device, unit, options, input_shapes=input_shapes, batch=batch)
         except EstimatorError as error:
             failures.append(error)
-            click.echo(f"left out {model}: {error.first_line}", err=True)
+            write_warnings([f"left out {model}: {error.first_line}"])
             continue
         records.append(record)
-        click.echo(f"{model}: {ms_from_s(record.latency_s):.4g} ms; {record.conditions}", err=True)
+        click.echo(wrapped(printable(f"{model}: {ms_from_s(record.latency_s):.4g} ms; {record.conditions}")), err=True)
     if not records:
         raise failures[0]
-    write_records(records, output)
-    say_written(output, f"{len(records)} of {len(models)} models")
+    return tuple(records)
