@@ -12,6 +12,7 @@ import click
 
 from estimator.cli.failure import one_screen
 from estimator.cli.output import write_result
+from estimator.errors import UnknownDeviceError
 from estimator.report.wrapping import WIDTH, wrapped
 from estimator.units import format_bytes, format_rate
 
@@ -25,9 +26,12 @@ _FORMAT = click.option(
 _NAME_WIDTH: Final = 29
 
 
-@click.group()
-def devices() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def devices(context: click.Context) -> None:
     """List, show and validate the device catalogue."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @devices.command("list")
@@ -68,9 +72,7 @@ def list_command(
 @_FORMAT
 def show_command(reference: str, output_format: str) -> None:
     """Show every value of a device with its source."""
-    from estimator.catalogue.loader import load_device
-
-    device, _ = load_device(reference)
+    device = _named(reference)
     if output_format == "json":
         _write_json([{**_device_json(device), "values": [_value_json(value) for value in device.values]}])
         return
@@ -82,9 +84,7 @@ def show_command(reference: str, output_format: str) -> None:
 @click.argument("second", metavar="B")
 def diff_command(first: str, second: str) -> None:
     """Show the values in which two devices differ."""
-    from estimator.catalogue.loader import load_device
-
-    left, right = load_device(first)[0], load_device(second)[0]
+    left, right = _named(first), _named(second)
     theirs = {value.path: value.value for value in right.values}
     ours = {value.path: value.value for value in left.values}
     paths = [*ours, *(path for path in theirs if path not in ours)]
@@ -105,6 +105,16 @@ def validate_command(paths: tuple[Path, ...]) -> int:
     noun = "device file" if len(paths) == 1 else "device files"
     write_result(f"{len(paths)} {noun}, {len(problems) or 'no'} problem{'' if len(problems) == 1 else 's'}")
     return 1 if problems else 0
+
+
+def _named(reference: str) -> Device:
+    from estimator.catalogue.loader import load_device
+
+    try:
+        return load_device(reference)[0]
+    except UnknownDeviceError as error:
+        error.option = ""  # it is an argument here
+        raise
 
 
 def _parse_precision(text: str | None) -> str | None:

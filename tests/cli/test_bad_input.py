@@ -188,6 +188,8 @@ def test_an_option_that_would_change_nothing_is_refused(options: list[str], need
     ("request_", "option"),
     [
         (["plan", "m.onnx", "--devices", "sd865,foo"], "--devices"),
+        (["plan", "m.onnx", "--devices", "sd865", "--precisions", "foo"], "--precisions"),
+        (["plan", "m.onnx", "--devices", "sd865", "--runtime", "foo"], "--runtime"),
         (["count", "m.onnx", "--explain", "fvcore,foo"], "--explain"),
         (["count", "m.onnx", "--convention", "foo"], "--convention"),
     ],
@@ -199,6 +201,11 @@ def test_an_unknown_name_is_blamed_on_the_option_that_has_it(request_: list[str]
 def test_an_explanation_is_no_json(model: str, failure: Failure):
     said = failure(model, "--device", "sd865", "--explain", "conv", "--format", "json", status=2)
     assert "--format json has no effect" in said
+
+
+@pytest.mark.parametrize("option", ["--devices", "--precisions", "--batches"])
+def test_a_plan_over_nothing_is_a_wrong_request(option: str, failure: Failure):
+    assert option in failure("plan", "m.onnx", option, ",", status=2)
 
 
 def test_an_unknown_kernel_to_explain_lists_near_ones(model: str, failure: Failure):
