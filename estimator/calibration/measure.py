@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from estimator.frontends.torch_source import InputSpec
 
 TORCH_RUNTIMES: Final = ("torch-eager", "torch-compile")
-RUNTIMES: Final = (*TORCH_RUNTIMES, "onnxruntime", "tflite")
+FILE_RUNTIMES: Final = {".onnx": "onnxruntime", ".tflite": "tflite"}
+"""What measures files of a suffix."""
+RUNTIMES: Final = (*TORCH_RUNTIMES, *FILE_RUNTIMES.values())
 MEASURED_UNITS: Final = ("cpu", "gpu")
 _SEED: Final = 0
 
@@ -239,6 +241,13 @@ def _prepare_torch(
 
     from estimator.frontends.torch_model import build, importable, inputs_for, resolve
 
+    runtime = FILE_RUNTIMES.get(Path(reference).suffix.lower())
+    if runtime is not None:
+        raise BadOptionError(
+            f"{options.runtime} measures torch models, not {reference!r}",
+            where="--runtime",
+            expected=f"--runtime {runtime}, or a model such as torchvision:NAME or pkg.module:callable",
+        )
     place = "cuda" if unit == "gpu" else "cpu"
     if place == "cuda" and not torch.cuda.is_available():
         raise BadOptionError("there is no CUDA device here", where="--device", expected="a cpu unit")

@@ -10,7 +10,7 @@ import click
 
 from estimator.cli.options import LAYOUTS, output_option
 from estimator.cli.output import say_written, write_warnings
-from estimator.errors import EstimatorError
+from estimator.errors import EstimatorError, UnknownRuntimeError
 from estimator.report.escaping import printable
 from estimator.report.wrapping import wrapped
 
@@ -73,12 +73,17 @@ def measured(
 
     Raises
     ------
+    UnknownRuntimeError
+        Not a runtime that can be measured here.
     EstimatorError
         None can be measured: why the first cannot.
     """
+    from estimator.calibration.measure import RUNTIMES
     from estimator.calibration.measure import measure as measure_model
     from estimator.units import ms_from_s
 
+    if options.runtime not in RUNTIMES:
+        raise UnknownRuntimeError(options.runtime, RUNTIMES)
     records: list[Record] = []
     failures: list[EstimatorError] = []
     for model in models:
@@ -86,7 +91,8 @@ def measured(
             record = measure_model(model, device, unit, options, input_shapes=input_shapes, batch=batch)
         except EstimatorError as error:
             failures.append(error)
-            write_warnings([f"left out {model}: {error.first_line}"])
+            if len(models) > 1:
+                write_warnings([f"left out {model}: {error.first_line}"])
             continue
         records.append(record)
         click.echo(wrapped(printable(f"{model}: {ms_from_s(record.latency_s):.4g} ms; {record.conditions}")), err=True)
