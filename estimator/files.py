@@ -1,4 +1,4 @@
-"""Write a file whole or not at all, by renaming a temporary neighbour; name what lies near a missing one."""
+"""Write files whole or not at all, by renaming a temporary neighbour; read keys; name files near a missing one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from estimator.errors import OutputError
+from estimator.errors import BadOptionError, OutputError
 
 STANDARD_OUTPUT: Final = Path("-")
 _LISTED_FILES: Final = 1000
@@ -45,6 +45,25 @@ def check_writable(path: Path) -> None:
     handle, temporary = _neighbour(path)
     os.close(handle)
     os.unlink(temporary)
+
+
+def read_pem(path: Path, kind: str, where: str) -> bytes:
+    """Read a PEM file that holds a ``CERTIFICATE`` or ``PRIVATE KEY``; `where` names the option that it comes from.
+
+    Raises
+    ------
+    BadOptionError
+        It cannot be read, or holds nothing of that kind.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadOptionError(
+            f"cannot read the file: {error.strerror}", where=f"{where} {path}", expected="a PEM file"
+        ) from None
+    if kind.encode() not in data:
+        raise BadOptionError(f"no {kind} in the file", where=f"{where} {path}", expected=f"a PEM file with a {kind}")
+    return data
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from estimator.cli.options import LAYOUTS, output_option
+from estimator.cli.options import LAYOUTS, finite, output_option
 from estimator.cli.output import say_written, write_warnings
 from estimator.errors import EstimatorError, UnknownRuntimeError
 from estimator.report.escaping import printable
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 @click.option("--layout", type=click.Choice(LAYOUTS), default=LAYOUTS[0], show_default=True)
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Rescale the leading dimension.")
 @click.option("--input-shape", "input_shapes", metavar="[NAME=]1x3x224x224", multiple=True, help="Shape of an input.")
-@click.option("--seconds", type=click.FloatRange(min=0), default=3.0, show_default=True, help="Timed per model.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0), callback=finite, default=3.0, show_default=True, help="Timed per model."
+)
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of the runtime; default: its own.")
 def measure(
     models: tuple[str, ...],

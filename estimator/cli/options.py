@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from estimator.errors import OutputError
+from estimator.errors import BadOptionError, OutputError
 from estimator.files import check_writable
 
 if TYPE_CHECKING:
@@ -140,6 +141,13 @@ def writable(context: click.Context, parameter: click.Parameter, path: Path | No
             error.where = parameter.opts[0]
             raise
     return path
+
+
+def finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Refuse ``nan`` and ``inf``, which lie in click's ranges: a callback of options."""
+    if value is not None and not math.isfinite(value):
+        raise BadOptionError(f"{parameter.opts[0]} is {value}", expected="a finite number")
+    return value
 
 
 def output_option(metavar: str, text: str = "File to write, as a whole or not at all.") -> Callable[[Command], Command]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from estimator.cli.compare import split_devices
-from estimator.cli.options import ModelRequest, OutputFormat, TargetRequest, format_option
+from estimator.cli.options import ModelRequest, OutputFormat, TargetRequest, finite, format_option
 from estimator.cli.output import colour_wanted, write_notes, write_result, write_warnings
 from estimator.errors import BadOptionError, UnknownDeviceError, UnknownPrecisionError
 from estimator.units import MEGA, s_from_ms
@@ -20,12 +19,13 @@ if TYPE_CHECKING:
     from estimator.result import Estimate
 
 LARGEST = "max"
+_LIMIT = click.FloatRange(min=0, min_open=True)
 
 
 @click.command()
 @click.argument("models", metavar="MODEL…", nargs=-1, required=True)
-@click.option("--max-latency-ms", type=click.FloatRange(min=0, min_open=True), metavar="X", help="For the whole batch.")
-@click.option("--max-memory-mb", type=click.FloatRange(min=0, min_open=True), metavar="Y", help="Peak; 1 MB = 10⁶ B.")
+@click.option("--max-latency-ms", type=_LIMIT, callback=finite, metavar="X", help="For the whole batch.")
+@click.option("--max-memory-mb", type=_LIMIT, callback=finite, metavar="Y", help="Peak; 1 MB = 10⁶ B.")
 @click.option("--devices", metavar="A,B,…", help="Devices to try; default: the whole catalogue.")
 @click.option("--precisions", metavar="P,Q,…", help="Precisions to try; default: each unit's own.")
 @click.option(
@@ -55,9 +55,6 @@ def plan(
     from estimator.planning.search import MAX_BATCH, Candidate, Requirement, largest_batch
     from estimator.planning.search import plan as search
 
-    for option, limit in (("--max-latency-ms", max_latency_ms), ("--max-memory-mb", max_memory_mb)):
-        if limit is not None and not math.isfinite(limit):
-            raise BadOptionError(f"{option} is {limit}", expected="a positive number")
     requirement = Requirement(
         None if max_latency_ms is None else s_from_ms(max_latency_ms),
         None if max_memory_mb is None else round(max_memory_mb * MEGA),

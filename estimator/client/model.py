@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, TypeAlias
 
 from estimator.errors import BadOptionError
@@ -38,14 +39,16 @@ def graph_of(
         The model cannot be read or traced.
     """
     if isinstance(model, Graph):
-        if input_shape is not None or batch is not None:
-            raise BadOptionError("a graph has its shapes fixed", expected="no input_shape and no batch with it")
+        if input_shape is not None or batch is not None or seq_len is not None:
+            raise BadOptionError("a graph has its shapes fixed", expected="no input_shape, batch or seq_len with it")
         return model
     shapes = shape_texts(input_shape)
     if isinstance(model, str | os.PathLike):
         reference = os.fspath(model)
         return load_graph(reference, input_shapes=shapes, batch=batch, layout=layout or LAYOUTS[0], seq_len=seq_len)
     if _is_module(model):
+        if seq_len is not None:
+            raise BadOptionError("seq_len is for transformers: models", expected="input_shape with a module")
         from estimator.frontends.input_shape import parse_input_shapes
         from estimator.frontends.torch_model import trace
         from estimator.frontends.torch_source import TorchSource
@@ -74,7 +77,7 @@ def shape_texts(shapes: InputShapes) -> tuple[str, ...]:
     if isinstance(shapes, Mapping):
         return tuple(f"{name}={_shape_text(shape)}" for name, shape in shapes.items())
     items = list(shapes)
-    if items and all(isinstance(item, int) for item in items):
+    if items and all(isinstance(item, Integral) for item in items):
         return (_shape_text(items),)
     return tuple(_shape_text(item) for item in items)
 
@@ -82,7 +85,7 @@ def shape_texts(shapes: InputShapes) -> tuple[str, ...]:
 def _shape_text(shape: object) -> str:
     if isinstance(shape, str):
         return shape
-    if isinstance(shape, Sequence) and shape and all(isinstance(extent, int) for extent in shape):
+    if isinstance(shape, Sequence) and shape and all(isinstance(extent, Integral) for extent in shape):
         return "x".join(str(extent) for extent in shape)
     raise BadOptionError(
         f"cannot read the input shape {shape!r}", expected='such as (1, 3, 224, 224), or {"ids": (1, 128)}'

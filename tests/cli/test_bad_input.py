@@ -203,6 +203,13 @@ def test_an_explanation_is_no_json(model: str, failure: Failure):
     assert "--format json has no effect" in said
 
 
+@pytest.mark.parametrize("value", ["nan", "inf"])
+@pytest.mark.parametrize("command", ["serve --grace", "measure m.onnx -o - --seconds", "plan m.onnx --max-memory-mb"])
+def test_a_number_without_an_end_is_refused(command: str, value: str, failure: Failure):
+    verb, *rest = command.split()
+    assert rest[-1] in failure(verb, *rest, value, status=2)
+
+
 @pytest.mark.parametrize("option", ["--devices", "--precisions", "--batches"])
 def test_a_plan_over_nothing_is_a_wrong_request(option: str, failure: Failure):
     assert option in failure("plan", "m.onnx", option, ",", status=2)

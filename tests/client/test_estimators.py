@@ -227,10 +227,41 @@ def test_a_deadline_that_passes_is_a_timeout_that_names_the_limit():
         go.set()
 
 
-@pytest.mark.parametrize("options", [{"retries": -1}, {"retries": 5}, {"timeout_s": 0}, {"source": "guess"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"retries": -1},
+        {"retries": 5},
+        {"timeout_s": 0},
+        {"timeout_s": float("inf")},
+        {"source": "guess"},
+        {"token": "clé"},
+        {"server_name": "localhost"},
+    ],
+)
 def test_a_wrong_option_fails_before_anything_is_sent(options):
     with pytest.raises(BadOptionError):
         connect("localhost:1", "sd865", **options)
+
+
+def test_an_address_is_needed():
+    with pytest.raises(BadOptionError, match="no address"):
+        connect("", "sd865")
+
+
+def test_a_closed_connection_says_so(server):
+    with connect(server.address, "sd865") as remote:
+        pass
+    for call in (remote.latency_ms, lambda graph: remote.estimate_many([graph])):
+        with pytest.raises(ServiceError, match="is closed"):
+            call(mlp())
+    with pytest.raises(ServiceError, match="is closed"):
+        list(remote.estimate_stream([mlp()]))
+
+
+def test_a_stream_of_empty_batches_is_refused(server):
+    with connect(server.address, "sd865") as remote, pytest.raises(BadOptionError, match="batch_graphs"):
+        list(remote.estimate_stream([mlp()], batch_graphs=0))
 
 
 def test_a_certificate_file_that_is_not_there_is_named(tmp_path):
