@@ -7,6 +7,7 @@ whose errors name file and line.
 
 from __future__ import annotations
 
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -26,12 +27,12 @@ _SEPARATORS = re.compile(r"[\s_.,()-]+")
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 
 
-def load_device(reference: str) -> tuple[Device, Unit]:
+def load_device(reference: str | os.PathLike[str]) -> tuple[Device, Unit]:
     """Load a device and the unit of it that a reference names.
 
     Parameters
     ----------
-    reference : str
+    reference : str or path
         ``ID``, an alias, ``ID/UNIT``, ``here``, or the path of a YAML file (``my.yaml``, ``my.yaml/npu``).
         Case, spaces, dashes and underscores do not matter.
 
@@ -47,7 +48,7 @@ def load_device(reference: str) -> tuple[Device, Unit]:
     CatalogueError
         The file is wrong; the message has file and line.
     """
-    name, unit_name = split_reference(reference)
+    name, unit_name = split_reference(os.fspath(reference))
     if _is_path(name):
         return _with_unit(_load_file(Path(name)), unit_name)
     if name.lower() == HERE:

@@ -21,7 +21,7 @@ from estimator.client.device_message import device_from_message
 from estimator.client.estimate_message import estimate_from_message
 from estimator.client.failure import error_of
 from estimator.client.graph_message import graph_to_message
-from estimator.client.model import Model, graph_of
+from estimator.client.model import Model, graph_of, several
 from estimator.client.surface import BatchEstimate, EstimatorSurface, ItemFailure, Request
 from estimator.dtypes import Precision
 from estimator.errors import BadOptionError, EstimatorError, ServiceError
@@ -203,10 +203,9 @@ class RemoteEstimator(EstimatorSurface):
 
     def compare(self, model: Model, devices: Sequence[str]) -> tuple[Estimate | ItemFailure, ...]:
         """Estimate one network on each device; one that fails keeps its place."""
+        targets = [self._target(device) for device in several(devices, "devices")]
         graph = graph_of(model, layout=self.layout)
-        request = pb.CompareDevicesRequest(
-            model=pb.Model(graph=graph_to_message(graph)), targets=[self._target(device) for device in devices]
-        )
+        request = pb.CompareDevicesRequest(model=pb.Model(graph=graph_to_message(graph)), targets=targets)
         response = self._call(self._stub.CompareDevices, request)
         return tuple(_outcome(index, outcome) for index, outcome in enumerate(response.outcomes))
 
@@ -259,7 +258,7 @@ class RemoteEstimator(EstimatorSurface):
         self, models: Iterable[Model], graph_count: int, *, fresh: bool = True
     ) -> Iterator[graph_pb2.GraphBatch]:
         builder = BatchBuilder()
-        for model in models:
+        for model in several(models, "models"):
             builder.add(graph_of(model, layout=self.layout))
             if builder.graph_count >= graph_count or builder.node_count >= MAX_NODES:
                 yield builder.take(fresh=fresh)

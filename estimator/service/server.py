@@ -139,6 +139,12 @@ class Server:
                 return int(self._server.add_insecure_port(listen))
             return int(self._server.add_secure_port(listen, credentials))
         except RuntimeError as error:
+            if credentials is not None:  # the address itself was probed
+                raise BadOptionError(
+                    "the certificate and the key cannot be used together",
+                    where="--tls-cert, --tls-key",
+                    expected="PEM files of a certificate chain and of its own private key",
+                ) from None
             raise _cannot_listen(listen, str(error).partition("\n")[0]) from None
 
 

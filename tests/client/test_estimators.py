@@ -8,7 +8,7 @@ import pytest
 
 from estimator import connect, engine
 from estimator import estimate as estimate_once
-from estimator.client.local import Estimator
+from estimator.client.local import Estimator, estimate
 from estimator.client.remote import Connection
 from estimator.client.surface import ItemFailure
 from estimator.errors import (
@@ -151,6 +151,22 @@ def test_a_stream_raises_what_its_models_raise(server):
 
     with connect(server.address, "sd865") as remote, pytest.raises(EstimatorError, match=r"no-such-file\.onnx"):
         list(remote.estimate_stream(questions()))
+
+
+@pytest.mark.parametrize("make", [Estimator, lambda device: connect("localhost:1", device)])
+def test_one_text_is_not_taken_letter_by_letter(make):
+    with pytest.raises(BadOptionError, match="models is the one 'vgg11'"):
+        make("sd865").estimate_many("vgg11")
+    with pytest.raises(BadOptionError, match="devices is the one 'sd865,rtx4090'"):
+        make("sd865").compare(mlp(), "sd865,rtx4090")
+    with pytest.raises(BadOptionError, match=r"calibrations is the one 'own\.yaml'"):
+        Estimator("sd865", calibrations="own.yaml")
+
+
+def test_a_device_file_may_be_a_path(tmp_path):
+    board = tmp_path / "board.yaml"
+    board.write_text("schema_version: 1\nid: board\ndisplay_name: Our board\nextends: sd865\n")
+    assert Estimator(board).device.id == estimate(mlp(), board, source="datasheet").device == "board"
 
 
 # ---------------------------------------------------------------- a service that is not there

@@ -30,7 +30,7 @@ def test_a_shape_may_be_written_in_each_of_these_ways(shape, texts):
     assert shape_texts(shape) == texts
 
 
-@pytest.mark.parametrize("shape", [[1.5, 2], [(1, "a")], [None], [()], [object()], {"image": 3}])
+@pytest.mark.parametrize("shape", [[1.5, 2], [(1, "a")], (True, 3), [None], [()], [object()], {"image": 3}])
 def test_anything_else_is_no_shape(shape):
     with pytest.raises(BadOptionError, match="cannot read the input shape"):
         shape_texts(shape)
@@ -45,6 +45,12 @@ def test_a_graph_passes_through():
 def test_a_graph_has_its_shapes_fixed(options):
     with pytest.raises(BadOptionError, match="shapes fixed"):
         graph_of(mlp(), **options)
+
+
+@pytest.mark.parametrize("batch", [2.5, "2", True])
+def test_a_batch_is_a_whole_number(batch):
+    with pytest.raises(BadOptionError, match="batch is"):
+        graph_of("m.onnx", batch=batch)
 
 
 @pytest.mark.parametrize("model", [None, 7, b"bytes", {"a": 1}, object()])

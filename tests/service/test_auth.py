@@ -192,6 +192,7 @@ def test_an_identity_that_proves_nothing_is_refused(files, options, what):
         ({"client_ca": "ca"}, "--client-ca without TLS"),
         ({"tls_cert": "key", "tls_key": "cert"}, "no PRIVATE KEY in the file"),
         ({"tls_cert": "cert", "tls_key": "nowhere"}, "No such file"),
+        ({"tls_cert": "cert", "tls_key": "client-key"}, "cannot be used together"),
     ],
 )
 def test_options_that_protect_nothing_are_refused(files, options, what):
