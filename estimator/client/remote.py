@@ -234,13 +234,13 @@ class RemoteEstimator(EstimatorSurface):
         if batch_graphs < 1:
             raise BadOptionError(f"batch_graphs is {batch_graphs}", expected="1 or more")
         targets = [self._target(self._reference)]
-        failed: list[EstimatorError] = []
+        failed: list[Exception] = []
 
         def requests() -> Iterator[pb.StreamEstimateRequest]:
             try:
                 for batch in self._batches(models, batch_graphs, fresh=False):
                     yield pb.StreamEstimateRequest(batch=batch, targets=targets)
-            except EstimatorError as error:  # in gRPC's thread, where nobody would see it
+            except Exception as error:  # in gRPC's thread, where nobody would see it; `models` is the caller's code
                 failed.append(error)
 
         call = self._stub.StreamEstimate(requests(), metadata=self._connection.metadata)

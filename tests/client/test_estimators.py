@@ -169,6 +169,15 @@ def test_a_device_file_may_be_a_path(tmp_path):
     assert Estimator(board).device.id == estimate(mlp(), board, source="datasheet").device == "board"
 
 
+def test_a_stream_raises_what_the_callers_own_code_raises(server):
+    def questions():
+        yield mlp()
+        raise ZeroDivisionError("the caller's own")
+
+    with connect(server.address, "sd865") as remote, pytest.raises(ZeroDivisionError, match="the caller's own"):
+        list(remote.estimate_stream(questions(), batch_graphs=1))
+
+
 # ---------------------------------------------------------------- a service that is not there
 def test_an_unreachable_service_is_exit_status_three_and_names_the_address():
     with Server(ServerOptions(listen="localhost:0", grace_s=0)) as gone:
