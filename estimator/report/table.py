@@ -22,7 +22,7 @@ from estimator.report.wording import (
 )
 from estimator.report.wrapping import WIDTH
 from estimator.result import Bound, Estimate
-from estimator.units import MEGA, format_bytes, format_count
+from estimator.units import KILO, MEGA, format_bytes, format_count
 
 DEFAULT_TOP: Final = 8
 
@@ -187,8 +187,9 @@ def _memory_line(estimate: Estimate) -> Text:
     parts.append(("workspace", memory.workspace_bytes))
     if memory.kv_cache_bytes:
         parts.append(("KV cache", memory.kv_cache_bytes))
-    text = "  ".join(f"{name} {significant(size / MEGA)}" for name, size in parts)
-    line = _row("Peak memory", format_bytes(memory.peak_bytes), (f"{text} MB", _DETAIL_COLUMN))
+    scale, unit = (MEGA, "MB") if memory.peak_bytes >= MEGA else (KILO, "kB")
+    text = "  ".join(f"{name} {significant(size / scale)}" for name, size in parts)
+    line = _row("Peak memory", format_bytes(memory.peak_bytes), (f"{text} {unit}", _DETAIL_COLUMN))
     capacity = estimate.memory_capacity_bytes
     if capacity:
         share = memory.peak_bytes / capacity
