@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,7 +69,8 @@ def calibrate(
     dump_calibration(calibration, load_response(calibration.response).class_names, output)
     write_result(_result(calibration, held_out, output, OutputFormat(output_format)), beside=output)
     write_warnings(_harm(held_out))
-    say_written(output, f"use it with --device {device} --runtime {runtime} --calibration {output}")
+    use = shlex.join(["--device", device, "--runtime", runtime, "--calibration", str(output)])
+    say_written(output, f"use it with {use}")
 
 
 def _read(path: Path | None) -> tuple[Record, ...]:

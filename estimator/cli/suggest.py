@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -120,6 +121,7 @@ def _commands(device: str, target: ResolvedTarget, batch: int | None, models: Se
     from estimator.calibration.measure import TORCH_RUNTIMES
     from estimator.calibration.records import COLUMNS
 
+    device = shlex.quote(device)
     calibrate = f"  estimator-cli calibrate few.csv --device {device} --runtime {target.runtime} -o own.yaml\n"
     if target.runtime not in TORCH_RUNTIMES:
         columns = ",".join(COLUMNS[: COLUMNS.index("latency_ms") + 1])
@@ -127,6 +129,6 @@ def _commands(device: str, target: ResolvedTarget, batch: int | None, models: Se
     measure = [
         f"  estimator-cli measure --device {device} --runtime {target.runtime} -o few.csv",
         f"--precision {target.precision.value} --layout {target.layout}" + (f" --batch {batch}" if batch else ""),
-        *models,
+        *map(shlex.quote, models),
     ]
     return "\nNext, on that machine:\n\n" + " \\\n      ".join(measure) + f"\n{calibrate}"

@@ -39,7 +39,19 @@ def table(
     """Tabulate the latency of every block of a search space on a device.
 
     Rows are in the layout that the space asks for, once-for-all's or ProxylessNAS's: times in ms under ``mean``.
-    """
+    A space:
+
+    \b
+    schema_version: 1
+    layout: once-for-all                 # or proxylessnas
+    resolutions: [192, 224]
+    stem: {channels: 16, kernel: 3, stride: 2, activation: hardswish}
+    stages:                              # each list is of choices; depth is the most blocks
+      - {channels: [24], depth: 4, kernel: [3, 5], expand: [3, 6], stride: 2, activation: relu}
+    final_expand: {channels: 960, activation: hardswish}
+    feature_mix: {channels: 1280, activation: hardswish}                    # optional
+    classes: 1000
+    """  # noqa: D301 - \b is click's mark for "do not rewrap", not a typing slip
     from estimator.catalogue.loader import load_device
     from estimator.engine import estimate
     from estimator.planning.space import load_space
