@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from estimator.cli.measure import measured
-from estimator.cli.options import OutputFormat, device_option, output_option
+from estimator.cli.options import OutputFormat, device_option, output_option, table_or_json_option
 from estimator.cli.output import say_written, write_result, write_warnings
 from estimator.cli.progress import ProgressLine
 from estimator.cli.suggest import load_candidates
@@ -37,10 +37,7 @@ if TYPE_CHECKING:
     help="Measure this machine first, with torch, what `suggest` would; RECORDS.csv, if named, receives the records.",
 )
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Processes that trace.")
-@click.option(
-    "--format", "output_format", type=click.Choice((OutputFormat.TABLE.value, OutputFormat.JSON.value)),
-    default=OutputFormat.TABLE.value, show_default=True, help="How to write the held-out errors.",
-)  # fmt: skip
+@table_or_json_option
 def calibrate(
     records_file: Path | None,
     device: str,
@@ -48,7 +45,7 @@ def calibrate(
     output: Path,
     here: bool,
     workers: int,
-    output_format: str,
+    output_format: OutputFormat,
 ) -> None:
     """Fit a device's coefficients from measured RECORDS, five to ten of them or thousands.
 
@@ -67,7 +64,7 @@ def calibrate(
         )
     write_warnings(f"left out {failure}" for failure in held_out.failures)
     dump_calibration(calibration, load_response(calibration.response).class_names, output)
-    write_result(_result(calibration, held_out, output, OutputFormat(output_format)), beside=output)
+    write_result(_result(calibration, held_out, output, output_format), beside=output)
     write_warnings(_harm(held_out))
     use = shlex.join(["--device", device, "--runtime", runtime, "--calibration", str(output)])
     say_written(output, f"use it with {use}")

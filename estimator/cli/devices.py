@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from estimator.cli.failure import one_screen
+from estimator.cli.options import OutputFormat, table_or_json_option
 from estimator.cli.output import write_result
 from estimator.errors import UnknownDeviceError
 from estimator.report.wrapping import WIDTH, wrapped
@@ -19,10 +20,6 @@ from estimator.units import format_bytes, format_rate
 if TYPE_CHECKING:
     from estimator.catalogue.device import Device, SourcedValue, Unit
 
-_FORMAT = click.option(
-    "--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True,
-    help="How to write the result.",
-)  # fmt: skip
 _NAME_WIDTH: Final = 29
 
 
@@ -39,9 +36,9 @@ def devices(context: click.Context) -> None:
 @click.option("--vendor", metavar="NAME", help="Only this vendor's, e.g. nvidia.")
 @click.option("--year", type=click.IntRange(1970, 2100), metavar="YYYY", help="Only those released in this year.")
 @click.option("--precision", metavar="P", help="Only devices with a unit that runs in this precision.")
-@_FORMAT
+@table_or_json_option
 def list_command(
-    kind: str | None, vendor: str | None, year: int | None, precision: str | None, output_format: str
+    kind: str | None, vendor: str | None, year: int | None, precision: str | None, output_format: OutputFormat
 ) -> None:
     """List the devices, optionally filtered.
 
@@ -59,7 +56,7 @@ def list_command(
         and (year is None or device.release_year == year)
         and (wanted is None or any(_runs_in(unit, wanted, kind) for unit in device.units.values()))
     ]
-    if output_format == "json":
+    if output_format is OutputFormat.JSON:
         _write_json([_device_json(device) for device in chosen])
         return
     rows: list[tuple[str, ...]] = [("id", "name", "year", "units", "peak of the first", "memory")]
@@ -69,11 +66,11 @@ def list_command(
 
 @devices.command("show")
 @click.argument("reference", metavar="ID|FILE")
-@_FORMAT
-def show_command(reference: str, output_format: str) -> None:
+@table_or_json_option
+def show_command(reference: str, output_format: OutputFormat) -> None:
     """Show every value of a device with its source."""
     device = _named(reference)
-    if output_format == "json":
+    if output_format is OutputFormat.JSON:
         _write_json([{**_device_json(device), "values": [_value_json(value) for value in device.values]}])
         return
     write_result("\n".join(map(wrapped, _show_lines(device))))

@@ -119,16 +119,19 @@ model_options = _stacked(
 )  # fmt: skip
 """Options that size a model: ``input_shapes``, ``batch``, ``seq_len``."""
 
+calibration_option = click.option(
+    "--calibration", "calibrations", metavar="FILE", multiple=True, type=click.Path(path_type=Path),
+    help="A calibration of your own, as `calibrate` writes it; repeatable.",
+)  # fmt: skip
+"""``calibrations``, a tuple of `Path`."""
+
 target_options = _stacked(
     click.option("--runtime", metavar="R", help="Runtime, e.g. torch-eager, tflite, qnn; default: the unit's own."),
     click.option("--precision", metavar="P", help="fp32, tf32, fp16, bf16, amp-fp16, amp-bf16, int8, w8a16, w4a16."),
     click.option("--layout", type=click.Choice(LAYOUTS), help="Memory layout of images; default nchw."),
     click.option("--strict", is_flag=True, help="Fail when an operator has no cost rule."),
-    click.option(
-        "--calibration", "calibrations", metavar="FILE", multiple=True, type=click.Path(path_type=Path),
-        help="A calibration of your own, as `calibrate` writes it; repeatable.",
-    ),
-)  # fmt: skip
+    calibration_option,
+)
 """Options that say how it runs: ``runtime``, ``precision``, ``layout``, ``strict``, ``calibrations``."""
 
 
@@ -162,13 +165,20 @@ device_option = click.option(
     "--device", required=True, metavar="ID[/UNIT]|FILE", help="Device, e.g. sd865, sd865/cpu, rtx4090, my-board.yaml."
 )
 
-format_option = click.option(
-    "--format",
-    "output_format",
-    type=click.Choice([f.value for f in OutputFormat]),
-    default=OutputFormat.TABLE.value,
-    show_default=True,
-    callback=lambda context, parameter, value: OutputFormat(value),
-    help="How to write the result.",
-)
+
+def _format_option(*formats: OutputFormat) -> Callable[[Command], Command]:
+    return click.option(
+        "--format",
+        "output_format",
+        type=click.Choice([one.value for one in formats]),
+        default=OutputFormat.TABLE.value,
+        show_default=True,
+        callback=lambda context, parameter, value: OutputFormat(value),
+        help="How to write the result.",
+    )
+
+
+format_option = _format_option(*OutputFormat)
 """``output_format``, an `OutputFormat`."""
+table_or_json_option = _format_option(OutputFormat.TABLE, OutputFormat.JSON)
+"""The same, where there are no rows for Markdown or CSV."""

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from estimator.calibration.starter_models import STARTER_COUNT
-from estimator.cli.options import LAYOUTS, ModelRequest, OutputFormat, TargetRequest, device_option
+from estimator.cli.options import (
+    LAYOUTS,
+    ModelRequest,
+    OutputFormat,
+    TargetRequest,
+    device_option,
+    table_or_json_option,
+)
 from estimator.cli.output import write_result, write_warnings
 from estimator.cli.progress import ProgressLine
 from estimator.errors import EstimatorError
@@ -31,10 +38,7 @@ if TYPE_CHECKING:
 @click.option(
     "--count", type=click.IntRange(min=1), default=STARTER_COUNT, show_default=True, metavar="N", help="How many."
 )
-@click.option(
-    "--format", "output_format", type=click.Choice((OutputFormat.TABLE.value, OutputFormat.JSON.value)),
-    default=OutputFormat.TABLE.value, show_default=True, help="How to write the list.",
-)  # fmt: skip
+@table_or_json_option
 def suggest(
     models: tuple[str, ...],
     device: str,
@@ -43,7 +47,7 @@ def suggest(
     layout: str | None,
     batch: int | None,
     count: int,
-    output_format: str,
+    output_format: OutputFormat,
 ) -> None:
     """Choose which MODELs to measure on a device before `calibrate`, the most telling first.
 
@@ -61,7 +65,7 @@ def suggest(
     before, suggestions = choose(graphs, site, count)
     target = site.target
     what = f"{found.id}/{unit.name} · {target.runtime} · {target.precision.value}"
-    if OutputFormat(output_format) is OutputFormat.JSON:
+    if output_format is OutputFormat.JSON:
         write_result(_json(before, suggestions))
         return
     next_steps = _commands(device, target, batch, [one.model for one in suggestions])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from estimator.cli.options import OutputFormat, format_option, writable
+from estimator.cli.options import OutputFormat, calibration_option, format_option, writable
 from estimator.cli.output import colour_wanted, write_result, write_warnings
 from estimator.cli.progress import ProgressLine
 from estimator.errors import RecordError
@@ -25,10 +25,7 @@ from estimator.files import write_whole
     "--device", "devices", metavar="FILE", multiple=True,
     help="A device file of your own, whose id the records name; repeatable.",
 )  # fmt: skip
-@click.option(
-    "--calibration", "calibrations", metavar="FILE", multiple=True, type=click.Path(path_type=Path),
-    help="A calibration of your own, as `calibrate` writes it; repeatable.",
-)  # fmt: skip
+@calibration_option
 @click.option(
     "--predictions", metavar="OUT.csv", type=click.Path(dir_okay=False, path_type=Path), callback=writable,
     help="Write every prediction beside its measurement.",
