@@ -74,7 +74,7 @@ def estimate(
         write_result(explain_kernel(made, explain, graph))
         return
     write_result(render(made, output_format, top=top))
-    if output_format is not OutputFormat.JSON:  # the document carries them
+    if output_format not in (OutputFormat.JSON, OutputFormat.MARKDOWN):  # these documents carry them
         write_warnings(made.warnings)
 
 

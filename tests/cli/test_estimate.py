@@ -73,6 +73,10 @@ def test_the_forms_agree_on_the_latency(model: str, capsys: pytest.CaptureFixtur
     total = next(csv.DictReader(io.StringIO(printed(capsys, model, "--device", "sd865", "--format", "csv"))))
     assert float(total["latency_us"]) == pytest.approx(document["latency_ms"]["p50"] * 1e3)
     assert "| **Latency** |" in printed(capsys, model, "--device", "sd865", "--format", "markdown")
+    assert run([model, "--device", "rtx4090", "--format", "markdown"]) == 0
+    shown = capsys.readouterr()
+    assert "- warning: fp32 on GPUs" in shown.out
+    assert shown.err == ""
 
 
 def test_a_larger_batch_takes_longer_and_needs_more_memory(model: str, capsys: pytest.CaptureFixture[str]):
