@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from estimator.errors import BadOptionError
 from estimator.files import STANDARD_OUTPUT
 from estimator.report.escaping import printable
 from estimator.report.wrapping import wrapped
@@ -22,6 +23,19 @@ def colour_wanted() -> bool:
 def write_result(text: str, *, beside: Path | None = None) -> None:
     """Write a result with exactly one newline at its end: to standard output, unless that is the file beside it."""
     click.echo(text.rstrip("\n"), err=beside == STANDARD_OUTPUT, color=True)
+
+
+def keep_inputs(output: Path, *inputs: str | Path) -> None:
+    """Refuse to write over what is read.
+
+    Raises
+    ------
+    BadOptionError
+        One of the inputs is the output, by whatever name.
+    """
+    for one in inputs:
+        if os.path.exists(output) and os.path.exists(one) and os.path.samefile(output, one):
+            raise BadOptionError(f"{output} is what this command reads", expected="another file to write")
 
 
 def say_written(path: Path, detail: str = "") -> None:

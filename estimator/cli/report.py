@@ -15,7 +15,7 @@ from estimator.cli.options import (
     output_option,
     target_options,
 )
-from estimator.cli.output import say_written, write_warnings
+from estimator.cli.output import keep_inputs, say_written, write_warnings
 from estimator.files import write_whole
 
 
@@ -49,6 +49,7 @@ def report(
     from estimator.memory.peak import plan_memory
     from estimator.report.html_page import html_report
 
+    keep_inputs(output, model)
     options = TargetRequest(runtime, precision, layout, strict, calibrations=calibrations).options()
     target, unit = load_device(device)
     graph = ModelRequest(model, input_shapes, batch, layout, seq_len).load()

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from estimator.cli.options import OutputFormat, calibration_option, format_option, writable
-from estimator.cli.output import colour_wanted, write_result, write_warnings
+from estimator.cli.output import colour_wanted, keep_inputs, write_result, write_warnings
 from estimator.cli.progress import ProgressLine
 from estimator.errors import RecordError
 from estimator.files import write_whole
@@ -55,6 +55,8 @@ def validate(
     from estimator.catalogue.calibration_file import load_calibration
     from estimator.cli.validation_view import render
 
+    if predictions is not None:
+        keep_inputs(predictions, records_file)
     records = read_records(records_file)
     for path in calibrations:
         load_calibration(path)

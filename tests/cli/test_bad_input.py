@@ -263,6 +263,23 @@ def test_where_a_result_cannot_go_is_found_before_any_work(
     assert "nosuch" not in said
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "report {} --device sd865 -o",
+        "measure {} --runtime onnxruntime -o",
+        "table {} --device sd865 -o",
+        "calibrate {} --device sd865 --runtime tflite -o",
+        "validate {} --predictions",
+    ],
+)
+def test_what_is_read_is_not_written_over(command: str, model: str, failure: Failure):
+    before = Path(model).read_bytes()
+    said = failure(*command.format(model).split(), model, status=2)
+    assert "is what this command reads" in " ".join(said.split())
+    assert Path(model).read_bytes() == before
+
+
 def test_comparing_with_an_unknown_device_is_a_wrong_request(model: str, failure: Failure):
     failure("compare", model, "--device", "sd865,nonsense", status=2)
 
