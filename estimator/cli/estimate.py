@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,8 +18,11 @@ from estimator.cli.options import (
     target_options,
 )
 from estimator.cli.output import colour_wanted, write_result, write_warnings
-from estimator.errors import BadOptionError
+from estimator.errors import BadOptionError, UnknownDeviceError
 from estimator.result import Estimate
+
+if TYPE_CHECKING:
+    from estimator.catalogue.device import Device, Unit
 
 DEFAULT_TOP = 8
 
@@ -55,7 +59,6 @@ def estimate(
     MODEL is torchvision:NAME, timm:NAME, a bare name, transformers:CONFIG.json, pkg.module:callable,
     or a file: .onnx, .tflite, .pt2, .pb, .meta, saved_model/, graph.json.
     """
-    from estimator.catalogue.loader import load_device
     from estimator.engine import estimate as estimate_graph
 
     if explain is not None and output_format is not OutputFormat.TABLE:
@@ -65,7 +68,7 @@ def estimate(
             expected="no --explain: the kernels of --format json and csv have the numbers it is made of",
         )
     options = TargetRequest(runtime, precision, layout, strict, calibrations=calibrations).options()
-    target, unit = load_device(device)  # before the model: a typing slip must not cost a trace
+    target, unit = _one_device(device)  # before the model: a typing slip must not cost a trace
     graph = ModelRequest(model, input_shapes, batch, layout, seq_len).load()
     made = estimate_graph(graph, target, unit, options)
     if explain is not None:
@@ -76,6 +79,21 @@ def estimate(
     write_result(render(made, output_format, top=top))
     if output_format not in (OutputFormat.JSON, OutputFormat.MARKDOWN):  # these documents carry them
         write_warnings(made.warnings)
+
+
+def _one_device(reference: str) -> tuple[Device, Unit]:
+    from estimator.catalogue.loader import load_device
+
+    try:
+        return load_device(reference)
+    except UnknownDeviceError as error:
+        if "," in reference:
+            raise BadOptionError(
+                f"{reference!r} is no one device (--device)",
+                expected="one device",
+                hint=f"estimator-cli compare MODEL --device {reference}",
+            ) from error
+        raise
 
 
 def render(made: Estimate, output_format: OutputFormat, *, top: int) -> str:

@@ -50,6 +50,11 @@ def test_an_unknown_unit_of_a_known_device_lists_its_units(model: str, failure: 
     assert all(unit in said for unit in ("cpu", "gpu", "npu"))
 
 
+def test_several_devices_are_a_comparison(model: str, failure: Failure):
+    said = failure(model, "--device", "sd865,rtx4090", status=2)
+    assert "estimator-cli compare MODEL --device sd865,rtx4090" in said
+
+
 def test_an_unknown_precision_lists_those_that_exist(model: str, failure: Failure):
     said = failure(model, "--device", "sd865", "--precision", "fp12", status=2)
     assert "unknown precision 'fp12' (--precision)" in said

@@ -93,6 +93,14 @@ def test_memory_is_shown_by_part_and_against_capacity():
     assert line.endswith("50 % of 8.00 MB")
 
 
+def test_only_the_label_is_dim_and_the_answer_stands_out():
+    latency = next(line for line in estimate_screen(estimate(), colour=True).splitlines() if "Latency" in line)
+    label, answer, *rest = re.split(r"\x1b\[0m", latency)
+    assert label.startswith("\x1b[2m")
+    assert answer.startswith("\x1b[1m")
+    assert not any("\x1b" in part for part in rest)
+
+
 def test_less_than_a_megabyte_is_shown_in_kilobytes():
     memory = MemoryEstimate(weights_bytes=864, activation_bytes=11_264, workspace_bytes=12_128)  # 24,256 together
     line = line_of(estimate_screen(estimate(memory=memory, memory_capacity_bytes=25_769_803_776)), "Peak memory")
