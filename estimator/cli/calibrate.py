@@ -82,7 +82,7 @@ def _read(path: Path | None) -> tuple[Record, ...]:
 
 def _measured_here(path: Path | None, device: str, runtime: str) -> tuple[Record, ...]:
     """Measure the models that tell most about this machine; keep the records where asked."""
-    from estimator.calibration.measure import TORCH_RUNTIMES, MeasureOptions, measured_unit
+    from estimator.calibration.measure import TORCH_RUNTIMES, MeasureOptions, check_reachable, measured_unit
     from estimator.calibration.records import write_records
     from estimator.calibration.starter_models import GPU_BATCH
     from estimator.catalogue.device import UnitKind
@@ -97,11 +97,13 @@ def _measured_here(path: Path | None, device: str, runtime: str) -> tuple[Record
             expected=" or ".join(TORCH_RUNTIMES),
             hint="time models with it, by `estimator-cli measure` if they are files, and calibrate from those records",
         )
+    check_reachable(unit_name)
     batch = GPU_BATCH if unit.kind is UnitKind.GPU else 1
     options = MeasureOptions(runtime, Precision.FP32)
     records = measured(_most_telling(known, unit, options, batch), name, unit_name, options, batch=batch)
     if path is not None:
         write_records(records, path)
+        say_written(path, f"{len(records)} records")
     return records
 
 

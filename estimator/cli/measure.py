@@ -81,12 +81,14 @@ def measured(
     EstimatorError
         None can be measured: why the first cannot.
     """
-    from estimator.calibration.measure import RUNTIMES
+    from estimator.calibration.measure import RUNTIMES, TORCH_RUNTIMES, check_reachable
     from estimator.calibration.measure import measure as measure_model
     from estimator.units import ms_from_s
 
     if options.runtime not in RUNTIMES:
         raise UnknownRuntimeError(options.runtime, RUNTIMES)
+    if options.runtime in TORCH_RUNTIMES:
+        check_reachable(unit)
     records: list[Record] = []
     failures: list[EstimatorError] = []
     for model in models:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from estimator.cli.options import OutputFormat, calibration_option, format_option, writable
-from estimator.cli.output import colour_wanted, keep_inputs, write_result, write_warnings
+from estimator.cli.output import colour_wanted, keep_inputs, say_written, write_result, write_warnings
 from estimator.cli.progress import ProgressLine
 from estimator.errors import RecordError
 from estimator.files import write_whole
@@ -68,6 +68,7 @@ def validate(
         )
     if predictions is not None:
         write_whole(predictions, predictions_csv(report.predictions))
+        say_written(predictions, f"{len(report.predictions)} predictions")
     write_result(render(report, output_format, colour=colour_wanted()), beside=predictions)
     if output_format is not OutputFormat.JSON:
         write_warnings(report.warnings)

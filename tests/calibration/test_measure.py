@@ -79,6 +79,8 @@ def test_an_onnx_file_is_measured_with_onnxruntime(tmp_path: Path):
         ("squeezenet1_1", MeasureOptions("onnxruntime"), BadOptionError),
         ("nowhere.onnx", MeasureOptions("onnxruntime"), ModelFileError),
         ("nowhere.onnx", MeasureOptions("torch-eager"), BadOptionError),
+        ("kernel:linear-768", MeasureOptions("torch-eager"), BadOptionError),
+        (__file__, MeasureOptions("torch-eager"), BadOptionError),
         ("nowhere.tflite", MeasureOptions("tflite"), ModelFileError),
     ],
 )

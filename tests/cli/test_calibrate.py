@@ -58,6 +58,16 @@ def test_a_model_that_cannot_be_measured_is_left_out_and_the_others_are_kept(
     assert f"left out {candidates[2]}: it wants weights" in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_gpu_that_is_not_here_is_missed_before_any_model_is_read(
+    candidates: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert run(["calibrate", "--here", "--device", "rtx4090", "--runtime", "torch-eager", "-o", "own.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: there is no CUDA device here")
+    assert "left out" not in said
+
+
 def test_a_runtime_that_takes_files_is_measured_by_other_means(capsys: pytest.CaptureFixture[str]):
     assert run(["calibrate", "--here", "--device", "sd865/cpu", "--runtime", "tflite", "-o", "own.yaml"]) == 2
     assert "estimator-cli measure" in capsys.readouterr().err
