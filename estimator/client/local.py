@@ -28,8 +28,10 @@ class Estimator(EstimatorSurface):
     ----------
     device : str or path
         ``ID``, ``ID/UNIT``, an alias, or the path of a device file.
-    runtime, precision, layout : str, optional
+    runtime, precision : str, optional
         Default: the unit's own.
+    layout : str, optional
+        ``nchw``, which is the default, or ``nhwc``.
     strict : bool
         Fail on an operator without a cost rule; by default coverage drops and a warning says so.
     source : str, optional
@@ -86,7 +88,7 @@ class Estimator(EstimatorSurface):
 
     @property
     def layout(self) -> str | None:
-        """Layout asked for; None for the runtime's own."""
+        """Layout asked for; None is nchw."""
         return self._options.layout
 
     def estimate_many(self, models: Iterable[Model]) -> BatchEstimate:
@@ -109,10 +111,18 @@ class Estimator(EstimatorSurface):
         p10, p50, p90 = np.array(latencies_us, dtype=np.float64).reshape(-1, 3).T.copy()
         return BatchEstimate(p10, p50, p90, np.array(peaks, dtype=np.int64), tuple(failures))
 
-    def compare(self, model: Model, devices: Sequence[str]) -> tuple[Estimate | ItemFailure, ...]:
+    def compare(
+        self,
+        model: Model,
+        devices: Sequence[str],
+        input_shape: InputShapes = None,
+        *,
+        batch: int | None = None,
+        seq_len: int | None = None,
+    ) -> tuple[Estimate | ItemFailure, ...]:
         """Estimate one network on each device; one that fails keeps its place."""
         references = list(several(devices, "devices"))
-        graph = graph_of(model, layout=self.layout)
+        graph = graph_of(model, input_shape, batch=batch, seq_len=seq_len, layout=self.layout)
         return tuple(self._outcome(graph, index, reference) for index, reference in enumerate(references))
 
     def _outcome(self, graph: Graph, index: int, reference: str) -> Estimate | ItemFailure:

@@ -155,7 +155,7 @@ class EstimatorSurface(ABC):
     @property
     @abstractmethod
     def layout(self) -> str | None:
-        """Layout asked for; None for the runtime's own."""
+        """Layout asked for; None is nchw."""
 
     @abstractmethod
     def estimate_many(self, models: Iterable[Model]) -> BatchEstimate:
@@ -168,8 +168,19 @@ class EstimatorSurface(ABC):
         """
 
     @abstractmethod
-    def compare(self, model: Model, devices: Sequence[str]) -> tuple[Estimate | ItemFailure, ...]:
-        """Estimate one network on each device; one that fails keeps its place."""
+    def compare(
+        self,
+        model: Model,
+        devices: Sequence[str],
+        input_shape: InputShapes = None,
+        *,
+        batch: int | None = None,
+        seq_len: int | None = None,
+    ) -> tuple[Estimate | ItemFailure, ...]:
+        """Estimate one network on each device; one that fails keeps its place.
+
+        The other parameters are those of `latency_ms`.
+        """
 
     @abstractmethod
     def _estimate_graph(self, graph: Graph) -> Estimate: ...

@@ -24,6 +24,7 @@ from estimator.errors import (
 )
 from estimator.service.answers import Answers
 from estimator.service.server import Server, ServerOptions
+from tests.cli.models import conv_relu_file
 from tests.service.networks import mlp, with_two_uses_of_one_weight, with_unknown_op
 
 WAIT_S = 20
@@ -161,6 +162,14 @@ def test_one_text_is_not_taken_letter_by_letter(make):
         make("sd865").compare(mlp(), "sd865,rtx4090")
     with pytest.raises(BadOptionError, match=r"calibrations is the one 'own\.yaml'"):
         Estimator("sd865", calibrations="own.yaml")
+
+
+def test_a_comparison_takes_the_shape_of_its_model(server, tmp_path):
+    model, asked = str(conv_relu_file(tmp_path / "m.onnx")), {"input_shape": (1, 3, 32, 32), "batch": 2}
+    with connect(server.address, "sd865") as remote:
+        (there,) = remote.compare(model, ["rtx4090"], **asked)
+    (here,) = Estimator("sd865").compare(model, ["rtx4090"], **asked)
+    assert here == there == Estimator("rtx4090").estimate(model, **asked)
 
 
 def test_a_device_file_may_be_a_path(tmp_path):
