@@ -44,10 +44,14 @@ _LISTED_NAMES = 14
 """How many known names an error lists."""
 
 
-def _did_you_mean(name: str, known: Sequence[str]) -> str:
+def near_names(name: str, known: Sequence[str]) -> list[str]:
+    """List at most four known names that look like one, or start like it."""
     close = difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.5)
-    if not close:
-        close = [k for k in known if name.lower()[:4] and k.startswith(name.lower()[:4])][:4]
+    return close or [k for k in known if name.lower()[:4] and k.startswith(name.lower()[:4])][:4]
+
+
+def _did_you_mean(name: str, known: Sequence[str]) -> str:
+    close = near_names(name, known)
     return f"\n  did you mean  {', '.join(close)}" if close else ""
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from estimator.errors import OutputError
-from estimator.files import near_files, write_whole
+from estimator.files import check_writable, near_files, write_whole
 
 
 def test_a_file_is_written_as_a_whole_with_ordinary_permissions(tmp_path: Path):
@@ -47,6 +47,15 @@ def test_files_near_a_missing_one_are_those_of_like_name_and_kind(tmp_path: Path
     assert near_files(tmp_path / "nowhere" / "resnet50.onnx", (".onnx",)) == ()
 
 
+@pytest.mark.parametrize("name", ["nowhere/graph.json", "folder"])
+def test_where_nothing_can_be_written_is_known_beforehand(tmp_path: Path, name: str):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match=name):
+        check_writable(tmp_path / name)
+    check_writable(tmp_path / "graph.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
 def test_a_missing_folder_is_an_error_that_says_what_next(tmp_path: Path):
-    with pytest.raises(OutputError, match="-o"):
+    with pytest.raises(OutputError, match="choose another path"):
         write_whole(tmp_path / "nowhere" / "graph.json", "")

@@ -28,6 +28,7 @@ from estimator.errors import (
     UnknownRuntimeError,
 )
 from estimator.frontends.input_shape import InputShape, parse_input_shapes
+from estimator.frontends.kernel_source import SCHEME as KERNEL_SCHEME
 from estimator.ir.graph import Graph
 from estimator.ir.tensor import Shape
 from estimator.lowering.precision import stored_precision
@@ -35,7 +36,10 @@ from estimator.lowering.precision import stored_precision
 if TYPE_CHECKING:
     from estimator.frontends.torch_source import InputSpec
 
-RUNTIMES: Final = ("torch-eager", "torch-compile", "onnxruntime", "tflite")
+TORCH_RUNTIMES: Final = ("torch-eager", "torch-compile")
+FILE_RUNTIMES: Final = {".onnx": "onnxruntime", ".tflite": "tflite"}
+"""What measures files of a suffix."""
+RUNTIMES: Final = (*TORCH_RUNTIMES, *FILE_RUNTIMES.values())
 MEASURED_UNITS: Final = ("cpu", "gpu")
 _SEED: Final = 0
 
@@ -238,9 +242,9 @@ def _prepare_torch(
 
     from estimator.frontends.torch_model import build, importable, inputs_for, resolve
 
+    _refuse_no_module(reference, options.runtime)
+    check_reachable(unit)
     place = "cuda" if unit == "gpu" else "cpu"
-    if place == "cuda" and not torch.cuda.is_available():
-        raise BadOptionError("there is no CUDA device here", where="--device", expected="a cpu unit")
     if options.thread_count:
         torch.set_num_threads(options.thread_count)
     torch.manual_seed(_SEED)
@@ -267,6 +271,36 @@ def _prepare_torch(
         return result
 
     return Prepared(run, inputs[0].shape, precision, _installed("torch"))
+
+
+def check_reachable(unit: str) -> None:
+    """Check that torch reaches a unit of this machine.
+
+    Raises
+    ------
+    BadOptionError
+        The unit is a gpu, and there is no CUDA device.
+    """
+    if unit != "gpu":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise BadOptionError("there is no CUDA device here", where="--device", expected="a cpu unit")
+
+
+def _refuse_no_module(reference: str, runtime: str) -> None:
+    """Refuse what an estimate can be made of, but torch cannot run."""
+    path = Path(reference)
+    its_own = FILE_RUNTIMES.get(path.suffix.lower())
+    if its_own is None and not path.is_file() and not reference.startswith(f"{KERNEL_SCHEME}:"):
+        return
+    raise BadOptionError(
+        f"{runtime} measures torch models, not {reference!r}",
+        where="--runtime",
+        expected=(f"--runtime {its_own}, or " if its_own else "")
+        + "a model such as torchvision:NAME or pkg.module:callable",
+    )
 
 
 def _torch_types(precision: Precision) -> tuple[Any, Any]:

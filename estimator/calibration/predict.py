@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +11,7 @@ from estimator.calibration.graph_cache import LoweredModel, Workload
 from estimator.calibration.records import Record
 from estimator.calibration.workload import Lowered, Unlowered, workload_of
 from estimator.catalogue.device import Device, Unit
-from estimator.catalogue.loader import load_device
+from estimator.catalogue.loader import load_device, name_key
 from estimator.engine import EstimateOptions, ResolvedTarget, coefficients_for, interval_around, resolve_target
 from estimator.errors import EstimatorError
 from estimator.result import Interval
@@ -68,15 +68,27 @@ class Failure:
 S = TypeVar("S", bound=Site)
 
 
-def find_site(record: Record, source: str | None = None) -> Site:
-    """Resolve a record's device, runtime and precision.
+def own_devices(references: Iterable[str]) -> Mapping[str, str]:
+    """Map the ids of devices, as `name_key` spells them, to the references of the user's own files that hold them.
+
+    Raises
+    ------
+    UnknownDeviceError, CatalogueError
+        A file is missing or wrong.
+    """
+    return {name_key(load_device(reference)[0].id): reference for reference in references}
+
+
+def find_site(record: Record, source: str | None = None, own: Mapping[str, str] | None = None) -> Site:
+    """Resolve a record's device, runtime and precision; `own` are the devices of `own_devices`.
 
     Raises
     ------
     EstimatorError
         Unknown device, runtime or combination.
     """
-    device, unit = load_device(record.device_reference)
+    name = (own or {}).get(name_key(record.device), record.device)
+    device, unit = load_device(f"{name}/{record.unit}" if record.unit else name)
     options = EstimateOptions(
         runtime=record.runtime,
         precision=record.precision,
@@ -105,10 +117,13 @@ def place_at(site: Site, calibrations: tuple[Path, ...] = ()) -> Place:
 
 
 def find_places(
-    records: Sequence[Record], source: str | None = None, calibrations: tuple[Path, ...] = ()
+    records: Sequence[Record],
+    source: str | None = None,
+    calibrations: tuple[Path, ...] = (),
+    own: Mapping[str, str] | None = None,
 ) -> Callable[[Record], Place | str]:
     """Resolve each distinct place once; the result maps a record to its place, or to the reason why it has none."""
-    return _each_once(records, lambda record: place_at(find_site(record, source), calibrations))
+    return _each_once(records, lambda record: place_at(find_site(record, source, own), calibrations))
 
 
 def find_sites(records: Sequence[Record], source: str | None = None) -> Callable[[Record], Site | str]:

@@ -7,6 +7,7 @@ Columns: ``model,input_shape,device,unit,runtime,precision,layout,latency_ms,sou
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import io
 import math
@@ -194,7 +195,7 @@ def shape_text(shape: Sequence[int]) -> str:
 
 
 def write_records(records: Iterable[Record], path: Path) -> None:
-    """Write records as CSV, as a whole or not at all.
+    """Write records as CSV, gzipped under a name that ends in ``.gz``, as a whole or not at all.
 
     Raises
     ------
@@ -209,7 +210,8 @@ def write_records(records: Iterable[Record], path: Path) -> None:
             (r.model, shape_text(r.input_shape), r.device, r.unit, r.runtime, r.precision.value, r.layout,
              f"{ms_from_s(r.latency_s):.6g}", r.source, r.conditions)
         )  # fmt: skip
-    write_whole(path, stream.getvalue())
+    text = stream.getvalue()
+    write_whole(path, gzip.compress(text.encode(), mtime=0) if path.suffix == ".gz" else text)
 
 
 def records_digest(records: Iterable[Record]) -> str:

@@ -5,26 +5,37 @@ from __future__ import annotations
 import csv
 import io
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from estimator.calibration.graph_cache import GraphCache
-from estimator.calibration.predict import Failure, Place, Prediction, find_places, predict_all, workloads_of
+from estimator.calibration.predict import (
+    Failure,
+    Place,
+    Prediction,
+    find_places,
+    own_devices,
+    predict_all,
+    workloads_of,
+)
 from estimator.calibration.records import Record, shape_text
 from estimator.calibration.score import Score, score
 from estimator.calibration.workload import DEFAULT_WORKERS, Progress, lower_workloads
 from estimator.catalogue.calibration import FloatArray
 from estimator.catalogue.calibration_file import load_calibration
+from estimator.catalogue.loader import load_device, name_key
 from estimator.engine import fits
+from estimator.errors import EstimatorError
 from estimator.units import ms_from_s
 
 PREDICTION_COLUMNS = (
     "model", "input_shape", "device", "unit", "runtime", "precision", "layout", "measured_ms", "predicted_ms",
     "p10_ms", "p90_ms", "naive_ms", "roofline_ms", "error", "provenance",
 )  # fmt: skip
+LISTED_DEVICES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,7 @@ class ValidationReport:
     groups : tuple of GroupScore
         In the order of the group's first record.
     warnings : tuple of str
-        Of the user's calibrations, those that are for none of the records.
+        Of the user's calibrations, those that are for none of the records; devices that are in no file known here.
     """
 
     records: int
@@ -79,6 +90,7 @@ def validate_records(
     *,
     source: str | None = None,
     calibrations: tuple[Path, ...] = (),
+    devices: Sequence[str] = (),
     cache: GraphCache | None = None,
     worker_count: int = DEFAULT_WORKERS,
     progress: Progress | None = None,
@@ -91,13 +103,21 @@ def validate_records(
         Best provenance that an estimate may use; None is calibrated.
     calibrations : tuple of Path
         Calibration files of the user's own.
+    devices : sequence of str
+        Device files of the user's own, which records name by the id in them.
 
     Returns
     -------
     ValidationReport
         A record that cannot be estimated (unknown device, unreadable model) is a failure with its reason.
+
+    Raises
+    ------
+    UnknownDeviceError, BadOptionError, CatalogueError
+        A device or calibration file of the user's own is missing or wrong.
     """
-    place_of = find_places(records, source, calibrations)
+    own = own_devices(devices)
+    place_of = find_places(records, source, calibrations, own)
     lowered = lower_workloads(
         workloads_of(records, place_of), cache=cache, worker_count=worker_count, progress=progress
     )
@@ -114,7 +134,10 @@ def validate_records(
         naive=_score_of([p.naive_s for p in predictions], predictions),
         roofline=_score_of([p.roofline_s for p in predictions], predictions),
         groups=tuple(_group_score(key, members) for key, members in by_group.items()),
-        warnings=_unused(calibrations, [place for place in map(place_of, records) if not isinstance(place, str)]),
+        warnings=(
+            *_unused(calibrations, [place for place in map(place_of, records) if not isinstance(place, str)]),
+            *_unlisted({failure.record.device: None for failure in failures}, own),
+        ),
     )
 
 
@@ -132,6 +155,23 @@ def _unused(calibrations: Sequence[Path], places: Sequence[Place]) -> tuple[str,
         for path in calibrations
         if not any(fits(load_calibration(path), site.device, site.unit, site.target) for site in sites)
     )
+
+
+def _unlisted(names: Iterable[str], own: Mapping[str, str]) -> tuple[str, ...]:
+    """Say how records of devices that the catalogue lacks could be scored."""
+    unknown = [name for name in names if name_key(name) not in own and not _in_catalogue(name)]
+    if not unknown:
+        return ()
+    listed = ", ".join(unknown[:LISTED_DEVICES]) + (", …" if len(unknown) > LISTED_DEVICES else "")
+    return (f"the catalogue has no device {listed}: --device FILE names a file of your own, by the id in it",)
+
+
+def _in_catalogue(name: str) -> bool:
+    try:
+        load_device(name)
+    except EstimatorError:
+        return False
+    return True
 
 
 def _group(record: Record) -> tuple[str, str, str, str]:

@@ -7,6 +7,7 @@ whose errors name file and line.
 
 from __future__ import annotations
 
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -26,12 +27,12 @@ _SEPARATORS = re.compile(r"[\s_.,()-]+")
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 
 
-def load_device(reference: str) -> tuple[Device, Unit]:
+def load_device(reference: str | os.PathLike[str]) -> tuple[Device, Unit]:
     """Load a device and the unit of it that a reference names.
 
     Parameters
     ----------
-    reference : str
+    reference : str or path
         ``ID``, an alias, ``ID/UNIT``, ``here``, or the path of a YAML file (``my.yaml``, ``my.yaml/npu``).
         Case, spaces, dashes and underscores do not matter.
 
@@ -47,14 +48,14 @@ def load_device(reference: str) -> tuple[Device, Unit]:
     CatalogueError
         The file is wrong; the message has file and line.
     """
-    name, unit_name = split_reference(reference)
+    name, unit_name = split_reference(os.fspath(reference))
     if _is_path(name):
-        return _with_unit(_load_file(Path(name)), unit_name, reference)
+        return _with_unit(_load_file(Path(name)), unit_name)
     if name.lower() == HERE:
         from estimator.catalogue.detect import detect_device
 
-        return _with_unit(detect_device(), unit_name, reference)
-    return _with_unit(_load_id(resolve(name)), unit_name, reference)
+        return _with_unit(detect_device(), unit_name)
+    return _with_unit(_load_id(resolve(name)), unit_name)
 
 
 def split_reference(reference: str) -> tuple[str, str]:
@@ -145,7 +146,7 @@ def _is_path(reference: str) -> bool:
     return reference.lower().endswith(_SUFFIXES)
 
 
-def _with_unit(device: Device, unit_name: str, reference: str) -> tuple[Device, Unit]:
+def _with_unit(device: Device, unit_name: str) -> tuple[Device, Unit]:
     wanted = unit_name.lower() or device.default_unit
     if wanted in device.units:
         return device, device.units[wanted]
@@ -155,4 +156,5 @@ def _with_unit(device: Device, unit_name: str, reference: str) -> tuple[Device, 
         return device, default
     if of_kind:
         return device, of_kind[0]
-    raise UnknownDeviceError(reference, tuple(f"{device.id}/{name}" for name in device.units))
+    units = tuple(f"{device.id}/{name}" for name in device.units)
+    raise UnknownDeviceError(f"{device.id}/{unit_name}", units, what=f"{device.id} has no unit {unit_name!r}")

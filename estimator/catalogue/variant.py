@@ -14,7 +14,7 @@ from typing import Final
 from estimator.catalogue.document import Document, Value, read_document
 from estimator.catalogue.location import devices_directory
 from estimator.catalogue.validation import validate_document
-from estimator.errors import CatalogueError, UnknownDeviceError
+from estimator.errors import CatalogueError, UnknownDeviceError, near_names
 
 MAX_DEPTH: Final = 4
 _ENTRY_KEYS: Final = ("name", "level", "engine", "dtype", "accumulate")
@@ -78,7 +78,13 @@ def _parent_path(parent: Value, path: Path, where: str) -> Path:
     try:
         return devices_directory() / f"{resolve(parent)}.yaml"
     except UnknownDeviceError as error:
-        raise CatalogueError(f"`extends` names an unknown device {parent!r}", where=where, hint=str(error)) from None
+        near = near_names(error.name, error.known)
+        raise CatalogueError(
+            f"`extends` names an unknown device {parent!r}",
+            where=where,
+            expected=f"an ID of the catalogue{', such as ' + ', '.join(near) if near else ', or a YAML file'}",
+            hint=error.list_command,
+        ) from None
 
 
 def _without_names(root: Mapping[str, Value]) -> Mapping[str, Value]:

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from estimator.cli.options import OutputFormat, device_option
-from estimator.cli.output import write_result, write_warnings
+from estimator.cli.measure import measured
+from estimator.cli.options import OutputFormat, device_option, output_option, table_or_json_option
+from estimator.cli.output import keep_inputs, say_written, write_result, write_warnings
 from estimator.cli.progress import ProgressLine
+from estimator.cli.suggest import load_candidates
+from estimator.dtypes import Precision
 from estimator.errors import BadOptionError
+from estimator.files import check_writable
 
 if TYPE_CHECKING:
     from estimator.calibration.device_fit import HeldOut
+    from estimator.calibration.measure import MeasureOptions
     from estimator.calibration.records import Record
     from estimator.catalogue.calibration import Calibration
+    from estimator.catalogue.device import Device, Unit
 
 
 @click.command()
 @click.argument("records_file", metavar="[RECORDS.csv[.gz]]", type=click.Path(path_type=Path), required=False)
 @device_option
 @click.option("--runtime", required=True, metavar="R", help="Runtime of the records, e.g. torch-eager, tflite, qnn.")
+@output_option("FILE.yaml", "Calibration to write; use it with --calibration FILE.yaml.")
 @click.option(
-    "-o", "--output", required=True, metavar="FILE.yaml", type=click.Path(dir_okay=False, path_type=Path),
-    help="Calibration to write; use it with --calibration FILE.yaml.",
-)  # fmt: skip
-@click.option("--here", is_flag=True, help="Measure this machine first; RECORDS.csv, if named, receives the records.")
+    "--here",
+    is_flag=True,
+    help="Measure this machine first, with torch, what `suggest` would; RECORDS.csv, if named, receives the records.",
+)
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Processes that trace.")
-@click.option(
-    "--format", "output_format", type=click.Choice((OutputFormat.TABLE.value, OutputFormat.JSON.value)),
-    default=OutputFormat.TABLE.value, show_default=True, help="How to write the held-out errors.",
-)  # fmt: skip
+@table_or_json_option
 def calibrate(
     records_file: Path | None,
     device: str,
@@ -40,7 +45,7 @@ def calibrate(
     output: Path,
     here: bool,
     workers: int,
-    output_format: str,
+    output_format: OutputFormat,
 ) -> None:
     """Fit a device's coefficients from measured RECORDS, five to ten of them or thousands.
 
@@ -49,6 +54,10 @@ def calibrate(
     from estimator.calibration.device_fit import calibrate_device
     from estimator.catalogue.calibration_file import dump_calibration, load_response
 
+    if records_file is not None:
+        keep_inputs(output, records_file)
+        if here:
+            check_writable(records_file)
     records = _measured_here(records_file, device, runtime) if here else _read(records_file)
     today = datetime.now(tz=UTC).date().isoformat()
     with ProgressLine("models traced") as progress:
@@ -57,10 +66,10 @@ def calibrate(
         )
     write_warnings(f"left out {failure}" for failure in held_out.failures)
     dump_calibration(calibration, load_response(calibration.response).class_names, output)
-    write_result(_result(calibration, held_out, output, OutputFormat(output_format)))
+    write_result(_result(calibration, held_out, output, output_format), beside=output)
     write_warnings(_harm(held_out))
-    use = f"--device {device} --runtime {runtime} --calibration {output}"
-    click.echo(f"wrote {output}: use it with {use}", err=True)
+    use = shlex.join(["--device", device, "--runtime", runtime, "--calibration", str(output)])
+    say_written(output, f"use it with {use}")
 
 
 def _read(path: Path | None) -> tuple[Record, ...]:
@@ -72,25 +81,42 @@ def _read(path: Path | None) -> tuple[Record, ...]:
 
 
 def _measured_here(path: Path | None, device: str, runtime: str) -> tuple[Record, ...]:
-    """Measure a spread of small models; keep the records where asked."""
-    from estimator.calibration.measure import MeasureOptions, measure, measured_unit
+    """Measure the models that tell most about this machine; keep the records where asked."""
+    from estimator.calibration.measure import TORCH_RUNTIMES, MeasureOptions, check_reachable, measured_unit
     from estimator.calibration.records import write_records
-    from estimator.calibration.starter_models import GPU_BATCH, STARTER_MODELS
+    from estimator.calibration.starter_models import GPU_BATCH
     from estimator.catalogue.device import UnitKind
     from estimator.catalogue.loader import load_device, split_reference
-    from estimator.units import ms_from_s
 
-    _, unit = load_device(device)
+    known, unit = load_device(device)
     name, unit_name = measured_unit(f"{split_reference(device)[0]}/{unit.name}")
-    records = []
+    if runtime not in TORCH_RUNTIMES:
+        raise BadOptionError(
+            f"--here measures torch models, which {runtime} does not run",
+            where="--runtime",
+            expected=" or ".join(TORCH_RUNTIMES),
+            hint="time models with it, by `estimator-cli measure` if they are files, and calibrate from those records",
+        )
+    check_reachable(unit_name)
     batch = GPU_BATCH if unit.kind is UnitKind.GPU else 1
-    for model in STARTER_MODELS:
-        record = measure(model, name, unit_name, MeasureOptions(runtime), batch=batch)
-        records.append(record)
-        click.echo(f"{model}: {ms_from_s(record.latency_s):.4g} ms", err=True)
+    options = MeasureOptions(runtime, Precision.FP32)
+    records = measured(_most_telling(known, unit, options, batch), name, unit_name, options, batch=batch)
     if path is not None:
         write_records(records, path)
-    return tuple(records)
+        say_written(path, f"{len(records)} records")
+    return records
+
+
+def _most_telling(device: Device, unit: Unit, options: MeasureOptions, batch: int) -> tuple[str, ...]:
+    """Choose what to measure as `suggest` does."""
+    from estimator.calibration.choose import suggest
+    from estimator.calibration.predict import site_of
+    from estimator.calibration.starter_models import CANDIDATE_MODELS, STARTER_COUNT
+    from estimator.engine import EstimateOptions
+
+    site = site_of(device, unit, EstimateOptions(options.runtime, options.precision, options.layout))
+    _, suggestions = suggest(load_candidates(CANDIDATE_MODELS, options.layout, batch), site, STARTER_COUNT)
+    return tuple(one.model for one in suggestions)
 
 
 def _result(calibration: Calibration, held_out: HeldOut, output: Path, output_format: OutputFormat) -> str:

@@ -50,7 +50,7 @@ def compare(
     from estimator.engine import estimate as estimate_graph
     from estimator.report.comparison import ComparedDevice
 
-    references = split_devices(devices)
+    references = split_devices(devices, "--device")
     options = TargetRequest(runtime, precision, layout, strict, calibrations=calibrations).options()
     targets = [(reference, *load_device(reference)) for reference in references]
     graph = ModelRequest(model, input_shapes, batch, layout, seq_len).load()
@@ -69,8 +69,8 @@ def compare(
         write_warnings(f"{row.reference}: {text}" for row in rows if row.estimate for text in row.estimate.warnings)
 
 
-def split_devices(text: str) -> tuple[str, ...]:
-    """Split ``A,B,C``, dropping repetitions.
+def split_devices(text: str, option: str) -> tuple[str, ...]:
+    """Split an option's ``A,B,C``, dropping repetitions.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def split_devices(text: str) -> tuple[str, ...]:
     """
     references = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if not references:
-        raise BadOptionError("no device named (--device)", expected="A,B,C", hint="estimator-cli devices list")
+        raise BadOptionError(f"no device named ({option})", expected="A,B,C", hint="estimator-cli devices list")
     return references
 
 

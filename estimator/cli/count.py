@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -13,12 +10,18 @@ import click
 from estimator.cli.options import ModelRequest, OutputFormat, format_option, model_argument, model_options
 from estimator.cli.output import write_notes, write_result, write_warnings
 from estimator.errors import BadOptionError, UnknownConventionError
+from estimator.report.csv_table import csv_text
+from estimator.report.escaping import markdown_cell
+from estimator.report.json_document import Json, json_text
+from estimator.report.markdown import markdown_table
 
 if TYPE_CHECKING:
     from estimator.costs.conventions import Count, Explanation
+    from estimator.costs.conventions.explain import ExplanationRow
     from estimator.costs.layouts import Row
     from estimator.ir.graph import Graph
 
+DEFAULT_CONVENTION = "native"
 DEFAULT_OPTIMISER = "adamw"
 _GRANULARITIES = ("layer", "module", "op")
 
@@ -26,7 +29,7 @@ _GRANULARITIES = ("layer", "module", "op")
 @click.command()
 @model_argument
 @click.option(
-    "--convention", metavar="C", default="native", show_default=True,
+    "--convention", metavar="C", show_default=DEFAULT_CONVENTION,
     help="native, textbook, fvcore, thop, thop-0.0.23, torchstat, ptflops, ptflops-aten, deepspeed, torch, "
     "tf-profiler.",
 )  # fmt: skip
@@ -52,7 +55,7 @@ _GRANULARITIES = ("layer", "module", "op")
 @format_option
 def count(
     model: str,
-    convention: str,
+    convention: str | None,
     per: str | None,
     explain: str | None,
     mode: str,
@@ -72,6 +75,7 @@ def count(
     from estimator.costs.training import Optimiser
 
     _refuse_idle_options(convention, explain, mode, optimiser, per, device, output_format)
+    convention = convention or DEFAULT_CONVENTION
     names = _conventions_asked(convention, explain)
     for name in names:
         _check_convention(name, "--convention" if explain is None else "--explain")
@@ -83,6 +87,9 @@ def count(
         other = graph if _reads_whole_file(names[0]) == _reads_whole_file(names[1]) else _load_for(names[1], request)
         first, second = conventions.count(graph, names[0]), conventions.count(other, names[1])
         write_result(_explanation(conventions.explain_counts(first, second), graph, output_format))
+        if output_format is not OutputFormat.JSON:
+            write_warnings((*_unsupported_warning(first), *_unsupported_warning(second)))
+            write_notes(_notes_of_both(first, second))
         return
     if mode == "train":
         made = conventions.count_training(graph, convention, Optimiser(optimiser or DEFAULT_OPTIMISER))
@@ -97,7 +104,7 @@ def count(
 
 
 def _refuse_idle_options(
-    convention: str, explain: str | None, mode: str, optimiser: str | None, per: str | None, device: str | None,
+    convention: str | None, explain: str | None, mode: str, optimiser: str | None, per: str | None, device: str | None,
     output_format: OutputFormat,
 ) -> None:  # fmt: skip
     """Refuse what would change nothing.
@@ -112,6 +119,7 @@ def _refuse_idle_options(
         ("--optimiser", optimiser is not None, training and explain is None, "--mode train"),
         ("--mode train", training, explain is None, "no --explain"),
         ("--per", per is not None, explain is None, "no --explain"),
+        ("--convention", convention is not None, explain is None, "no --explain, which names both conventions"),
         (
             "--device", device is not None,
             _shows_duration(convention) and shows_layout and not training and explain is None,
@@ -134,7 +142,7 @@ def _check_convention(name: str, option: str) -> None:
         raise
 
 
-def _shows_duration(convention: str) -> bool:
+def _shows_duration(convention: str | None) -> bool:
     """Whether the tool's layout has a column of measured time."""
     return convention == "torchstat"
 
@@ -208,16 +216,16 @@ def render(
 
     match output_format:
         case OutputFormat.JSON:
-            return json.dumps(count_document(made, graph, per or "layer"), indent=2)
+            return json_text(count_document(made, graph, per or "layer"))
         case OutputFormat.CSV:
-            return _csv(rows_of(made, graph, per or "layer"))
+            return csv_text(_COLUMNS, map(_cells, rows_of(made, graph, per or "layer")))
         case OutputFormat.MARKDOWN:
             return _markdown(made, graph, rows_of(made, graph, per or "layer"))
         case OutputFormat.TABLE:
             return lay_out(made, graph, None if per is None else Per(per), duration_share=duration_share)
 
 
-def count_document(made: Count, graph: Graph, per: str) -> dict[str, object]:
+def count_document(made: Count, graph: Graph, per: str) -> dict[str, Json]:
     """Build the JSON document of a count."""
     from estimator.costs.layouts import rows_of
 
@@ -254,47 +262,58 @@ def _cells(row: Row) -> tuple[str, ...]:
     return row.name, row.type_name, shape, str(row.params), str(row.macs), str(row.flops), str(row.value)
 
 
-def _csv(rows: tuple[Row, ...]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    writer.writerows(_cells(row) for row in rows)
-    return stream.getvalue()
-
-
 def _markdown(made: Count, graph: Graph, rows: tuple[Row, ...]) -> str:
     heading = (
-        f"**{graph.name}** · {made.convention} · {made.quantity} {made.total:,} · MACs {made.macs:,} · "
-        f"params {made.params:,}"
+        f"**{markdown_cell(graph.name)}** · {made.convention} · {made.quantity} {made.total:,} · "
+        f"MACs {made.macs:,} · params {made.params:,}"
     )
-    table = [_COLUMNS, ("---", "---", "---", "---:", "---:", "---:", "---:"), *map(_cells, rows)]
-    return "\n".join([heading, "", *("| " + " | ".join(cells) + " |" for cells in table)])
+    return f"{heading}\n\n{_markdown_rows(_COLUMNS, map(_cells, rows), 'lllrrrr')}"
+
+
+def _markdown_rows(header: Sequence[str], rows: Iterable[Sequence[str | int]], align: str) -> str:
+    return markdown_table(header, [[markdown_cell(str(cell)) for cell in row] for row in rows], align)
 
 
 def _explanation(explanation: Explanation, graph: Graph, output_format: OutputFormat) -> str:
-    if output_format is not OutputFormat.JSON:
-        from estimator.costs.layouts.explanation import explanation_text
-
-        return explanation_text(explanation, graph.name)
     first, second = explanation.first, explanation.second
-    document = {
-        "model": graph.name,
-        "first": {"convention": first.convention, "quantity": first.quantity, "total": first.total},
-        "second": {"convention": second.convention, "quantity": second.quantity, "total": second.total},
-        "rows": [
-            {
-                "reason": row.reason,
-                "first": row.first,
-                "second": row.second,
-                "difference": row.difference,
-                "first_rule": row.first_rule,
-                "second_rule": row.second_rule,
-            }
-            for row in explanation.rows
-        ],
-        "remainder": explanation.remainder,
-    }
-    return json.dumps(document, indent=2)
+    match output_format:
+        case OutputFormat.JSON:
+            return json_text(
+                {
+                    "model": graph.name,
+                    "first": {"convention": first.convention, "quantity": first.quantity, "total": first.total},
+                    "second": {"convention": second.convention, "quantity": second.quantity, "total": second.total},
+                    "rows": [dict(zip(_REASON_COLUMNS, _reason(row), strict=True)) for row in explanation.rows],
+                    "remainder": explanation.remainder,
+                    "notes": _notes_of_both(first, second),
+                }
+            )
+        case OutputFormat.CSV:
+            return csv_text(_REASON_COLUMNS, map(_reason, explanation.rows))
+        case OutputFormat.MARKDOWN:
+            heading = (
+                f"**{markdown_cell(graph.name)}** · {first.convention} {first.quantity} {first.total:,} against "
+                f"{second.convention} {second.quantity} {second.total:,}"
+            )
+            return f"{heading}\n\n{_markdown_rows(_REASON_COLUMNS, map(_reason, explanation.rows), 'lrrrll')}"
+        case OutputFormat.TABLE:
+            from estimator.costs.layouts.explanation import explanation_text
+
+            return explanation_text(explanation, graph.name)
+
+
+def _notes_of_both(first: Count, second: Count) -> list[str]:
+    """List the notes of two counts; one that is not of both says whose it is."""
+    shared = [note for note in first.notes if note in second.notes]
+    own = [f"{made.convention}: {note}" for made in (first, second) for note in made.notes if note not in shared]
+    return shared + own
+
+
+_REASON_COLUMNS = ("reason", "first", "second", "difference", "first_rule", "second_rule")
+
+
+def _reason(row: ExplanationRow) -> tuple[str | int, ...]:
+    return row.reason, row.first, row.second, row.difference, row.first_rule, row.second_rule
 
 
 def _unsupported_warning(made: Count) -> list[str]:

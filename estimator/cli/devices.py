@@ -11,23 +11,24 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from estimator.cli.failure import one_screen
+from estimator.cli.options import OutputFormat, table_or_json_option
 from estimator.cli.output import write_result
+from estimator.errors import UnknownDeviceError
 from estimator.report.wrapping import WIDTH, wrapped
 from estimator.units import format_bytes, format_rate
 
 if TYPE_CHECKING:
     from estimator.catalogue.device import Device, SourcedValue, Unit
 
-_FORMAT = click.option(
-    "--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True,
-    help="How to write the result.",
-)  # fmt: skip
 _NAME_WIDTH: Final = 29
 
 
-@click.group()
-def devices() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def devices(context: click.Context) -> None:
     """List, show and validate the device catalogue."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @devices.command("list")
@@ -35,9 +36,9 @@ def devices() -> None:
 @click.option("--vendor", metavar="NAME", help="Only this vendor's, e.g. nvidia.")
 @click.option("--year", type=click.IntRange(1970, 2100), metavar="YYYY", help="Only those released in this year.")
 @click.option("--precision", metavar="P", help="Only devices with a unit that runs in this precision.")
-@_FORMAT
+@table_or_json_option
 def list_command(
-    kind: str | None, vendor: str | None, year: int | None, precision: str | None, output_format: str
+    kind: str | None, vendor: str | None, year: int | None, precision: str | None, output_format: OutputFormat
 ) -> None:
     """List the devices, optionally filtered.
 
@@ -55,7 +56,7 @@ def list_command(
         and (year is None or device.release_year == year)
         and (wanted is None or any(_runs_in(unit, wanted, kind) for unit in device.units.values()))
     ]
-    if output_format == "json":
+    if output_format is OutputFormat.JSON:
         _write_json([_device_json(device) for device in chosen])
         return
     rows: list[tuple[str, ...]] = [("id", "name", "year", "units", "peak of the first", "memory")]
@@ -65,13 +66,11 @@ def list_command(
 
 @devices.command("show")
 @click.argument("reference", metavar="ID|FILE")
-@_FORMAT
-def show_command(reference: str, output_format: str) -> None:
+@table_or_json_option
+def show_command(reference: str, output_format: OutputFormat) -> None:
     """Show every value of a device with its source."""
-    from estimator.catalogue.loader import load_device
-
-    device, _ = load_device(reference)
-    if output_format == "json":
+    device = _named(reference)
+    if output_format is OutputFormat.JSON:
         _write_json([{**_device_json(device), "values": [_value_json(value) for value in device.values]}])
         return
     write_result("\n".join(map(wrapped, _show_lines(device))))
@@ -82,9 +81,7 @@ def show_command(reference: str, output_format: str) -> None:
 @click.argument("second", metavar="B")
 def diff_command(first: str, second: str) -> None:
     """Show the values in which two devices differ."""
-    from estimator.catalogue.loader import load_device
-
-    left, right = load_device(first)[0], load_device(second)[0]
+    left, right = _named(first), _named(second)
     theirs = {value.path: value.value for value in right.values}
     ours = {value.path: value.value for value in left.values}
     paths = [*ours, *(path for path in theirs if path not in ours)]
@@ -105,6 +102,16 @@ def validate_command(paths: tuple[Path, ...]) -> int:
     noun = "device file" if len(paths) == 1 else "device files"
     write_result(f"{len(paths)} {noun}, {len(problems) or 'no'} problem{'' if len(problems) == 1 else 's'}")
     return 1 if problems else 0
+
+
+def _named(reference: str) -> Device:
+    from estimator.catalogue.loader import load_device
+
+    try:
+        return load_device(reference)[0]
+    except UnknownDeviceError as error:
+        error.option = ""  # it is an argument here
+        raise
 
 
 def _parse_precision(text: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,7 +18,11 @@ from estimator.cli.options import (
     target_options,
 )
 from estimator.cli.output import colour_wanted, write_result, write_warnings
+from estimator.errors import BadOptionError, UnknownDeviceError
 from estimator.result import Estimate
+
+if TYPE_CHECKING:
+    from estimator.catalogue.device import Device, Unit
 
 DEFAULT_TOP = 8
 
@@ -29,7 +34,11 @@ DEFAULT_TOP = 8
 @model_options
 @format_option
 @click.option("--top", type=click.IntRange(min=0), default=DEFAULT_TOP, show_default=True, help="Kernels to list.")
-@click.option("--explain", metavar="KERNEL", help="Show formula, inputs and sources of one kernel's time.")
+@click.option(
+    "--explain",
+    metavar="KERNEL",
+    help="Show formula, inputs and sources of one kernel's time; KERNEL as listed, or #N.",
+)
 def estimate(
     model: str,
     device: str,
@@ -50,11 +59,16 @@ def estimate(
     MODEL is torchvision:NAME, timm:NAME, a bare name, transformers:CONFIG.json, pkg.module:callable,
     or a file: .onnx, .tflite, .pt2, .pb, .meta, saved_model/, graph.json.
     """
-    from estimator.catalogue.loader import load_device
     from estimator.engine import estimate as estimate_graph
 
+    if explain is not None and output_format is not OutputFormat.TABLE:
+        raise BadOptionError(
+            f"--format {output_format} has no effect here",
+            where="--explain",
+            expected="no --explain: the kernels of --format json and csv have the numbers it is made of",
+        )
     options = TargetRequest(runtime, precision, layout, strict, calibrations=calibrations).options()
-    target, unit = load_device(device)  # before the model: a typing slip must not cost a trace
+    target, unit = _one_device(device)  # before the model: a typing slip must not cost a trace
     graph = ModelRequest(model, input_shapes, batch, layout, seq_len).load()
     made = estimate_graph(graph, target, unit, options)
     if explain is not None:
@@ -63,8 +77,23 @@ def estimate(
         write_result(explain_kernel(made, explain, graph))
         return
     write_result(render(made, output_format, top=top))
-    if output_format is not OutputFormat.JSON:  # the document carries them
+    if output_format not in (OutputFormat.JSON, OutputFormat.MARKDOWN):  # these documents carry them
         write_warnings(made.warnings)
+
+
+def _one_device(reference: str) -> tuple[Device, Unit]:
+    from estimator.catalogue.loader import load_device
+
+    try:
+        return load_device(reference)
+    except UnknownDeviceError as error:
+        if "," in reference:
+            raise BadOptionError(
+                f"{reference!r} is no one device (--device)",
+                expected="one device",
+                hint=f"estimator-cli compare MODEL --device {reference}",
+            ) from error
+        raise
 
 
 def render(made: Estimate, output_format: OutputFormat, *, top: int) -> str:

@@ -7,17 +7,14 @@ from pathlib import Path
 
 import click
 
-from estimator.cli.options import LAYOUTS, ModelRequest, model_argument, model_options
-from estimator.cli.output import write_warnings
+from estimator.cli.options import LAYOUTS, ModelRequest, model_argument, model_options, output_option
+from estimator.cli.output import say_written, write_warnings
 from estimator.files import write_whole
 
 
 @click.command()
 @model_argument
-@click.option(
-    "-o", "--output", required=True, metavar="graph.json", type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write, as a whole or not at all.",
-)  # fmt: skip
+@output_option("graph.json")
 @click.option("--layout", type=click.Choice(LAYOUTS), help="Memory layout of images; default nchw.")
 @model_options
 def export_graph(
@@ -37,4 +34,4 @@ def export_graph(
     graph = ModelRequest(model, input_shapes, batch, layout, seq_len).load()
     write_whole(output, json.dumps(graph_to_json(graph), separators=(",", ":"), allow_nan=False) + "\n")
     write_warnings(graph.notes)
-    click.echo(f"wrote {output}: {len(graph.ops)} operators, {len(graph.tensors)} tensors", err=True)
+    say_written(output, f"{len(graph.ops)} operators, {len(graph.tensors)} tensors")

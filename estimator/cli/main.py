@@ -107,9 +107,13 @@ class VerbGroup(click.Group):
             formatter.write_dl([(name, verb.summary) for name, verb in VERBS.items()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert the default verb unless the group itself is asked for help or its version."""
-        if not args:
+        """Insert the default verb unless help or the version is asked for, in whichever way."""
+        if not args or args == ["help"]:
             args = ["--help"]
+        if args[0] == "help" and args[1] in VERBS:
+            args = [args[1], "--help"]
+        if args == ["version"]:
+            args = ["--version"]
         if args[0] not in {"--help", "-h", "--version"}:
             if args[0] not in VERBS:
                 _reject_mistyped_verb(args)

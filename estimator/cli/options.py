@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+
+from estimator.errors import BadOptionError, OutputError
+from estimator.files import check_writable
 
 if TYPE_CHECKING:
     from estimator.engine import EstimateOptions
@@ -115,29 +119,66 @@ model_options = _stacked(
 )  # fmt: skip
 """Options that size a model: ``input_shapes``, ``batch``, ``seq_len``."""
 
+calibration_option = click.option(
+    "--calibration", "calibrations", metavar="FILE", multiple=True, type=click.Path(path_type=Path),
+    help="A calibration of your own, as `calibrate` writes it; repeatable.",
+)  # fmt: skip
+"""``calibrations``, a tuple of `Path`."""
+
 target_options = _stacked(
     click.option("--runtime", metavar="R", help="Runtime, e.g. torch-eager, tflite, qnn; default: the unit's own."),
     click.option("--precision", metavar="P", help="fp32, tf32, fp16, bf16, amp-fp16, amp-bf16, int8, w8a16, w4a16."),
     click.option("--layout", type=click.Choice(LAYOUTS), help="Memory layout of images; default nchw."),
     click.option("--strict", is_flag=True, help="Fail when an operator has no cost rule."),
-    click.option(
-        "--calibration", "calibrations", metavar="FILE", multiple=True, type=click.Path(path_type=Path),
-        help="A calibration of your own, as `calibrate` writes it; repeatable.",
-    ),
-)  # fmt: skip
+    calibration_option,
+)
 """Options that say how it runs: ``runtime``, ``precision``, ``layout``, ``strict``, ``calibrations``."""
+
+
+def writable(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Check where a result will go before any work is done for it: a callback of options."""
+    if path is not None:
+        try:
+            check_writable(path)
+        except OutputError as error:
+            error.where = parameter.opts[0]
+            raise
+    return path
+
+
+def finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Refuse ``nan`` and ``inf``, which lie in click's ranges: a callback of options."""
+    if value is not None and not math.isfinite(value):
+        raise BadOptionError(f"{parameter.opts[0]} is {value}", expected="a finite number")
+    return value
+
+
+def output_option(metavar: str, text: str = "File to write, as a whole or not at all.") -> Callable[[Command], Command]:
+    """``-o FILE``, required; ``-`` is standard output."""
+    return click.option(
+        "-o", "--output", required=True, metavar=metavar, type=click.Path(dir_okay=False, path_type=Path),
+        callback=writable, help=text,
+    )  # fmt: skip
+
 
 device_option = click.option(
     "--device", required=True, metavar="ID[/UNIT]|FILE", help="Device, e.g. sd865, sd865/cpu, rtx4090, my-board.yaml."
 )
 
-format_option = click.option(
-    "--format",
-    "output_format",
-    type=click.Choice([f.value for f in OutputFormat]),
-    default=OutputFormat.TABLE.value,
-    show_default=True,
-    callback=lambda context, parameter, value: OutputFormat(value),
-    help="How to write the result.",
-)
+
+def _format_option(*formats: OutputFormat) -> Callable[[Command], Command]:
+    return click.option(
+        "--format",
+        "output_format",
+        type=click.Choice([one.value for one in formats]),
+        default=OutputFormat.TABLE.value,
+        show_default=True,
+        callback=lambda context, parameter, value: OutputFormat(value),
+        help="How to write the result.",
+    )
+
+
+format_option = _format_option(*OutputFormat)
 """``output_format``, an `OutputFormat`."""
+table_or_json_option = _format_option(OutputFormat.TABLE, OutputFormat.JSON)
+"""The same, where there are no rows for Markdown or CSV."""

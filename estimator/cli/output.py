@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import click
 
+from estimator.errors import BadOptionError
+from estimator.files import STANDARD_OUTPUT
 from estimator.report.escaping import printable
 from estimator.report.wrapping import wrapped
 
@@ -17,9 +20,28 @@ def colour_wanted() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def write_result(text: str) -> None:
-    """Write a result to standard output, with exactly one newline at its end."""
-    click.echo(text.rstrip("\n"), color=True)
+def write_result(text: str, *, beside: Path | None = None) -> None:
+    """Write a result with exactly one newline at its end: to standard output, unless that is the file beside it."""
+    click.echo(text.rstrip("\n"), err=beside == STANDARD_OUTPUT, color=True)
+
+
+def keep_inputs(output: Path, *inputs: str | Path) -> None:
+    """Refuse to write over what is read.
+
+    Raises
+    ------
+    BadOptionError
+        One of the inputs is the output, by whatever name.
+    """
+    for one in inputs:
+        if os.path.exists(output) and os.path.exists(one) and os.path.samefile(output, one):
+            raise BadOptionError(f"{output} is what this command reads", expected="another file to write")
+
+
+def say_written(path: Path, detail: str = "") -> None:
+    """Say on standard error which file was written; of standard output there is nothing to say."""
+    if path != STANDARD_OUTPUT:
+        click.echo(f"wrote {printable(str(path))}" + (f": {detail}" if detail else ""), err=True)
 
 
 def write_warnings(messages: Iterable[str]) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from estimator.cli.compare import split_devices
-from estimator.cli.options import ModelRequest, OutputFormat, TargetRequest, format_option
-from estimator.cli.output import colour_wanted, write_result
-from estimator.errors import BadOptionError, UnknownDeviceError
+from estimator.cli.options import ModelRequest, OutputFormat, TargetRequest, finite, format_option
+from estimator.cli.output import colour_wanted, write_notes, write_result, write_warnings
+from estimator.errors import BadOptionError, UnknownDeviceError, UnknownPrecisionError
 from estimator.units import MEGA, s_from_ms
 
 if TYPE_CHECKING:
@@ -20,12 +19,13 @@ if TYPE_CHECKING:
     from estimator.result import Estimate
 
 LARGEST = "max"
+_LIMIT = click.FloatRange(min=0, min_open=True)
 
 
 @click.command()
 @click.argument("models", metavar="MODEL…", nargs=-1, required=True)
-@click.option("--max-latency-ms", type=click.FloatRange(min=0, min_open=True), metavar="X", help="For the whole batch.")
-@click.option("--max-memory-mb", type=click.FloatRange(min=0, min_open=True), metavar="Y", help="Peak; 1 MB = 10⁶ B.")
+@click.option("--max-latency-ms", type=_LIMIT, callback=finite, metavar="X", help="For the whole batch.")
+@click.option("--max-memory-mb", type=_LIMIT, callback=finite, metavar="Y", help="Peak; 1 MB = 10⁶ B.")
 @click.option("--devices", metavar="A,B,…", help="Devices to try; default: the whole catalogue.")
 @click.option("--precisions", metavar="P,Q,…", help="Precisions to try; default: each unit's own.")
 @click.option(
@@ -51,20 +51,19 @@ def plan(
 
     Lists what is feasible, and of that the Pareto front in latency, memory and throughput.
     """
-    from estimator.dtypes import Precision
-    from estimator.planning.search import Candidate, Requirement, largest_batch
+    from estimator.lowering.runtimes import runtime_rules
+    from estimator.planning.search import MAX_BATCH, Candidate, Requirement, largest_batch
     from estimator.planning.search import plan as search
 
-    for option, limit in (("--max-latency-ms", max_latency_ms), ("--max-memory-mb", max_memory_mb)):
-        if limit is not None and not math.isfinite(limit):
-            raise BadOptionError(f"{option} is {limit}", expected="a positive number")
     requirement = Requirement(
         None if max_latency_ms is None else s_from_ms(max_latency_ms),
         None if max_memory_mb is None else round(max_memory_mb * MEGA),
         pessimistic,
     )
-    references = split_devices(devices) if devices else _whole_catalogue()
-    wanted = [Precision.parse(part).value for part in _split(precisions)] if precisions else [None]
+    if runtime is not None:
+        runtime_rules(runtime)  # an unknown one is a mistake in the request, not what every candidate is rejected for
+    references = _whole_catalogue() if devices is None else split_devices(devices, "--devices")
+    wanted = [None] if precisions is None else _precisions(precisions)
     sizes = _batch_sizes(batches)
     estimate = _estimator_of_candidates(runtime, input_shapes, references, [(model, sizes[0]) for model in models])
     candidates = [
@@ -78,6 +77,10 @@ def plan(
         candidates = [largest_batch(one, requirement, estimate) or one for one in candidates]
     answer = search(candidates, requirement, estimate)
     write_result(_render(answer, requirement, output_format))
+    if any(one.batch == MAX_BATCH for one in candidates) and batches == LARGEST:
+        write_notes([f"batches above {MAX_BATCH} are not tried"])
+    if output_format is not OutputFormat.JSON:
+        write_warnings(_common_warnings(answer))
 
 
 def _whole_catalogue() -> tuple[str, ...]:
@@ -88,6 +91,19 @@ def _whole_catalogue() -> tuple[str, ...]:
 
 def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _precisions(text: str) -> list[str | None]:
+    from estimator.dtypes import Precision
+
+    parts = _split(text)
+    if not parts:
+        raise BadOptionError(f"no precisions: {text!r} (--precisions)", expected="fp16,int8 or the like")
+    try:
+        return [Precision.parse(part).value for part in dict.fromkeys(parts)]
+    except UnknownPrecisionError as error:
+        error.option = "--precisions"
+        raise
 
 
 def _batch_sizes(text: str) -> list[int]:
@@ -128,6 +144,16 @@ def _estimator_of_candidates(
         return estimate_graph(graph_of(candidate.model, candidate.batch), device, unit, options)
 
     return estimate
+
+
+def _common_warnings(answer: Plan) -> list[str]:
+    """Warnings that every feasible estimate of a model has: those of the model, not of a device."""
+    common: dict[str, dict[str, None]] = {}
+    for one in answer.feasible:
+        known = common.get(one.candidate.model)
+        theirs = one.estimate.warnings
+        common[one.candidate.model] = dict.fromkeys(text for text in theirs if known is None or text in known)
+    return [f"{model}: {text}" for model, texts in common.items() for text in texts]
 
 
 def _render(answer: Plan, requirement: Requirement, output_format: OutputFormat) -> str:

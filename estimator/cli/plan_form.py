@@ -123,7 +123,8 @@ def plan_markdown(answer: Plan) -> str:
 
 def _documents(feasible: Sequence[Feasible]) -> list[Json]:
     return [
-        estimate_document(one.estimate, with_kernels=False) | {"throughput_per_s": one.throughput_per_s}
+        estimate_document(one.estimate, with_kernels=False)
+        | {"reference": one.candidate.model, "throughput_per_s": one.throughput_per_s}
         for one in feasible
     ]
 
@@ -131,7 +132,7 @@ def _documents(feasible: Sequence[Feasible]) -> list[Json]:
 def _cells(one: Feasible, on_front: bool) -> tuple[str, ...]:
     estimate = one.estimate
     return (
-        shorten(printable(estimate.model), 20),
+        shorten(printable(one.candidate.model), 20),
         shorten(printable(f"{estimate.device}/{estimate.unit}"), 22),
         printable(estimate.precision),
         str(estimate.batch),
@@ -151,7 +152,7 @@ def _described(candidate: Candidate) -> str:
 def _feasible_row(one: Feasible, on_front: bool) -> tuple[Cell, ...]:
     estimate = one.estimate
     return (
-        "pareto" if on_front else "feasible", estimate.model, estimate.device, estimate.unit, estimate.runtime,
+        "pareto" if on_front else "feasible", one.candidate.model, estimate.device, estimate.unit, estimate.runtime,
         estimate.precision, estimate.batch, ms_from_s(estimate.latency.p50_s), ms_from_s(estimate.latency.p90_s),
         estimate.memory.peak_bytes, one.throughput_per_s, None,
     )  # fmt: skip

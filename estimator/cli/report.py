@@ -12,19 +12,17 @@ from estimator.cli.options import (
     device_option,
     model_argument,
     model_options,
+    output_option,
     target_options,
 )
-from estimator.cli.output import write_warnings
+from estimator.cli.output import keep_inputs, say_written, write_warnings
 from estimator.files import write_whole
 
 
 @click.command()
 @model_argument
 @device_option
-@click.option(
-    "-o", "--output", required=True, metavar="report.html", type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write, as a whole or not at all.",
-)  # fmt: skip
+@output_option("report.html")
 @target_options
 @model_options
 def report(
@@ -51,6 +49,7 @@ def report(
     from estimator.memory.peak import plan_memory
     from estimator.report.html_page import html_report
 
+    keep_inputs(output, model)
     options = TargetRequest(runtime, precision, layout, strict, calibrations=calibrations).options()
     target, unit = load_device(device)
     graph = ModelRequest(model, input_shapes, batch, layout, seq_len).load()
@@ -64,4 +63,4 @@ def report(
     )
     write_whole(output, html_report(made, plan.timeline))
     write_warnings(made.warnings)
-    click.echo(f"wrote {output}", err=True)
+    say_written(output)

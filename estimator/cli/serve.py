@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from estimator.cli.options import finite
+
 _FILE = click.Path(path_type=Path)
 
 
@@ -22,7 +24,8 @@ _FILE = click.Path(path_type=Path)
 @click.option("--token-file", type=_FILE, metavar="FILE", help="Accepted bearer tokens, one a line.")
 @click.option(
     "--grace",
-    type=click.FloatRange(0),
+    type=click.FloatRange(0, 86_400),
+    callback=finite,
     default=10.0,
     show_default=True,
     metavar="SECONDS",

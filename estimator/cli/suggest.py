@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
 
-from estimator.cli.options import LAYOUTS, ModelRequest, OutputFormat, TargetRequest, device_option
+from estimator.calibration.starter_models import STARTER_COUNT
+from estimator.cli.options import (
+    LAYOUTS,
+    ModelRequest,
+    OutputFormat,
+    TargetRequest,
+    device_option,
+    table_or_json_option,
+)
 from estimator.cli.output import write_result, write_warnings
 from estimator.cli.progress import ProgressLine
 from estimator.errors import EstimatorError
@@ -26,11 +35,10 @@ if TYPE_CHECKING:
 @click.option("--precision", metavar="P", help="Precision; default: the runtime's own.")
 @click.option("--layout", type=click.Choice(LAYOUTS), help="Memory layout of images; default nchw.")
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Rescale the leading dimension of every model.")
-@click.option("--count", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="How many.")
 @click.option(
-    "--format", "output_format", type=click.Choice((OutputFormat.TABLE.value, OutputFormat.JSON.value)),
-    default=OutputFormat.TABLE.value, show_default=True, help="How to write the list.",
-)  # fmt: skip
+    "--count", type=click.IntRange(min=1), default=STARTER_COUNT, show_default=True, metavar="N", help="How many."
+)
+@table_or_json_option
 def suggest(
     models: tuple[str, ...],
     device: str,
@@ -39,7 +47,7 @@ def suggest(
     layout: str | None,
     batch: int | None,
     count: int,
-    output_format: str,
+    output_format: OutputFormat,
 ) -> None:
     """Choose which MODELs to measure on a device before `calibrate`, the most telling first.
 
@@ -53,19 +61,19 @@ def suggest(
 
     found, unit = load_device(device)
     site = site_of(found, unit, TargetRequest(runtime, precision, layout).options())
-    graphs, failures = _load(models or CANDIDATE_MODELS, site.target.layout, batch)
-    write_warnings(f"left out {failure}" for failure in failures)
+    graphs = load_candidates(models or CANDIDATE_MODELS, site.target.layout, batch)
     before, suggestions = choose(graphs, site, count)
     target = site.target
     what = f"{found.id}/{unit.name} · {target.runtime} · {target.precision.value}"
-    if OutputFormat(output_format) is OutputFormat.JSON:
+    if output_format is OutputFormat.JSON:
         write_result(_json(before, suggestions))
         return
     next_steps = _commands(device, target, batch, [one.model for one in suggestions])
     write_result(_table(what, before, suggestions, len(graphs)) + next_steps)
 
 
-def _load(models: Sequence[str], layout: str, batch: int | None) -> tuple[dict[str, Graph], list[str]]:
+def load_candidates(models: Sequence[str], layout: str, batch: int | None) -> dict[str, Graph]:
+    """Trace the models to choose from; those that cannot be are named in a warning and left out."""
     graphs: dict[str, Graph] = {}
     failures: list[str] = []
     with ProgressLine("models traced") as progress:
@@ -75,7 +83,8 @@ def _load(models: Sequence[str], layout: str, batch: int | None) -> tuple[dict[s
             except EstimatorError as error:
                 failures.append(f"{model}: {error.first_line}")
             progress(number, len(models))
-    return graphs, failures
+    write_warnings(f"left out {failure}" for failure in failures)
+    return graphs
 
 
 def _json(before: float, suggestions: Sequence[Suggestion]) -> str:
@@ -113,15 +122,17 @@ def _table(what: str, before: float, suggestions: Sequence[Suggestion], candidat
 
 def _commands(device: str, target: ResolvedTarget, batch: int | None, models: Sequence[str]) -> str:
     """Say what to type next; a runtime that takes files of its own is measured by other means."""
+    from estimator.calibration.measure import TORCH_RUNTIMES
     from estimator.calibration.records import COLUMNS
 
+    device = shlex.quote(device)
     calibrate = f"  estimator-cli calibrate few.csv --device {device} --runtime {target.runtime} -o own.yaml\n"
-    if target.runtime not in ("torch-eager", "torch-compile"):
+    if target.runtime not in TORCH_RUNTIMES:
         columns = ",".join(COLUMNS[: COLUMNS.index("latency_ms") + 1])
         return f"\nTime them with {target.runtime} and write few.csv, whose first line is\n\n  {columns}\n\n{calibrate}"
     measure = [
         f"  estimator-cli measure --device {device} --runtime {target.runtime} -o few.csv",
         f"--precision {target.precision.value} --layout {target.layout}" + (f" --batch {batch}" if batch else ""),
-        *models,
+        *map(shlex.quote, models),
     ]
     return "\nNext, on that machine:\n\n" + " \\\n      ".join(measure) + f"\n{calibrate}"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from estimator.cli.options import OutputFormat, format_option
-from estimator.cli.output import colour_wanted, write_result, write_warnings
+from estimator.cli.options import OutputFormat, calibration_option, format_option, writable
+from estimator.cli.output import colour_wanted, keep_inputs, say_written, write_result, write_warnings
 from estimator.cli.progress import ProgressLine
 from estimator.errors import RecordError
 from estimator.files import write_whole
@@ -22,11 +22,12 @@ from estimator.files import write_whole
     help="Best provenance to rely on: datasheet, family or calibrated (default: the best there is).",
 )  # fmt: skip
 @click.option(
-    "--calibration", "calibrations", metavar="FILE", multiple=True, type=click.Path(path_type=Path),
-    help="A calibration of your own, as `calibrate` writes it; repeatable.",
+    "--device", "devices", metavar="FILE", multiple=True,
+    help="A device file of your own, whose id the records name; repeatable.",
 )  # fmt: skip
+@calibration_option
 @click.option(
-    "--predictions", metavar="OUT.csv", type=click.Path(dir_okay=False, path_type=Path),
+    "--predictions", metavar="OUT.csv", type=click.Path(dir_okay=False, path_type=Path), callback=writable,
     help="Write every prediction beside its measurement.",
 )  # fmt: skip
 @click.option(
@@ -38,6 +39,7 @@ def validate(
     sample: int | None,
     seed: int,
     source: str | None,
+    devices: tuple[str, ...],
     calibrations: tuple[Path, ...],
     predictions: Path | None,
     workers: int,
@@ -53,6 +55,8 @@ def validate(
     from estimator.catalogue.calibration_file import load_calibration
     from estimator.cli.validation_view import render
 
+    if predictions is not None:
+        keep_inputs(predictions, records_file)
     records = read_records(records_file)
     for path in calibrations:
         load_calibration(path)
@@ -60,17 +64,18 @@ def validate(
         records = sample_records(records, sample, seed)
     with ProgressLine("models traced") as progress:
         report = validate_records(
-            records, source=source, calibrations=calibrations, worker_count=workers, progress=progress
+            records, source=source, calibrations=calibrations, devices=devices, worker_count=workers, progress=progress
         )
     if predictions is not None:
         write_whole(predictions, predictions_csv(report.predictions))
-    write_result(render(report, output_format, colour=colour_wanted()))
+        say_written(predictions, f"{len(report.predictions)} predictions")
+    write_result(render(report, output_format, colour=colour_wanted()), beside=predictions)
     if output_format is not OutputFormat.JSON:
         write_warnings(report.warnings)
     if not report.scored:
         raise RecordError(
             f"none of the {report.records} records could be estimated",
             where=str(records_file),
-            expected="models, devices (ids, or paths of your own files), runtimes and precisions that `estimate` takes",
+            expected="models, devices, runtimes and precisions that `estimate` takes",
             hint="the reason is listed beside each record",
         )

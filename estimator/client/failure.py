@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
@@ -13,6 +14,10 @@ from estimator import errors
 from estimator.errors import EstimatorError
 
 DOMAIN: Final = "estimator.v1"
+_ALL_FAILED: Final = "failed to connect to all addresses; last error: "
+_REFUSED_TLS: Final = re.compile("handshake|certificate|verification", re.IGNORECASE)
+_CLOSED: Final = re.compile("socket closed|connection reset", re.IGNORECASE)
+"""How gRPC's core words what went wrong beneath a call (1.85)."""
 
 
 def _family(cls: type[EstimatorError]) -> Iterator[type[EstimatorError]]:
@@ -48,9 +53,7 @@ def error_of(failure: grpc.RpcError, address: str, timeout_s: float) -> Estimato
     detail = str(call.details() or "").partition("\n")[0]
     match call.code():
         case grpc.StatusCode.UNAVAILABLE:
-            return errors.ServiceUnreachableError(
-                f"no service answers at {address}", where=detail, hint="estimator-cli serve --listen HOST:PORT"
-            )
+            return _unreachable(address, detail)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return errors.ServiceTimeoutError(
                 f"no answer from {address} within {timeout_s:g} s", hint="send less at once, or set timeout_s higher"
@@ -63,6 +66,21 @@ def error_of(failure: grpc.RpcError, address: str, timeout_s: float) -> Estimato
             return errors.ServiceError(f"{address} refuses the call: {detail}", hint="send less at once, or later")
         case code:
             return errors.ServiceError(f"{address} failed: {detail}", where=f"gRPC status {code.name}")
+
+
+def _unreachable(address: str, detail: str) -> errors.ServiceUnreachableError:
+    """Say whether nothing answers, or something that speaks TLS otherwise than this side does."""
+    why = detail.removeprefix(_ALL_FAILED)
+    if _REFUSED_TLS.search(why):
+        return errors.ServiceUnreachableError(
+            f"no TLS connection to {address}",
+            where=why,
+            hint="check tls=CA_FILE, server_name and client_cert, and that the service was given a certificate",
+        )
+    hint = "estimator-cli serve --listen HOST:PORT"
+    if _CLOSED.search(why):
+        hint = "pass tls if the service has a certificate, and client_cert if it asks for one"
+    return errors.ServiceUnreachableError(f"no service answers at {address}", where=why, hint=hint)
 
 
 def _error_info(call: grpc.Call) -> error_details_pb2.ErrorInfo | None:

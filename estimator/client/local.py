@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from estimator import engine
 from estimator.catalogue.device import Device, Unit
 from estimator.catalogue.loader import load_device
-from estimator.client.model import InputShapes, Model, graph_of
+from estimator.client.model import InputShapes, Model, graph_of, several
 from estimator.client.surface import BatchEstimate, EstimatorSurface, ItemFailure
 from estimator.dtypes import Precision
 from estimator.engine import EstimateOptions
@@ -25,10 +26,12 @@ class Estimator(EstimatorSurface):
 
     Parameters
     ----------
-    device : str
+    device : str or path
         ``ID``, ``ID/UNIT``, an alias, or the path of a device file.
-    runtime, precision, layout : str, optional
+    runtime, precision : str, optional
         Default: the unit's own.
+    layout : str, optional
+        ``nchw``, which is the default, or ``nhwc``.
     strict : bool
         Fail on an operator without a cost rule; by default coverage drops and a warning says so.
     source : str, optional
@@ -51,7 +54,7 @@ class Estimator(EstimatorSurface):
 
     def __init__(
         self,
-        device: str,
+        device: str | os.PathLike[str],
         *,
         runtime: str | None = None,
         precision: str | None = None,
@@ -67,7 +70,7 @@ class Estimator(EstimatorSurface):
             layout=layout,
             strict=strict,
             source=source,
-            calibrations=tuple(Path(path) for path in calibrations),
+            calibrations=tuple(Path(path) for path in several(calibrations, "calibrations")),
         )
 
     def __repr__(self) -> str:
@@ -85,7 +88,7 @@ class Estimator(EstimatorSurface):
 
     @property
     def layout(self) -> str | None:
-        """Layout asked for; None for the runtime's own."""
+        """Layout asked for; None is nchw."""
         return self._options.layout
 
     def estimate_many(self, models: Iterable[Model]) -> BatchEstimate:
@@ -93,7 +96,7 @@ class Estimator(EstimatorSurface):
         latencies_us: list[tuple[float, float, float]] = []
         peaks: list[int] = []
         failures: list[ItemFailure] = []
-        for index, model in enumerate(models):
+        for index, model in enumerate(several(models, "models")):
             graph = graph_of(model, layout=self.layout)
             try:
                 estimate = self._estimate_graph(graph)
@@ -108,10 +111,19 @@ class Estimator(EstimatorSurface):
         p10, p50, p90 = np.array(latencies_us, dtype=np.float64).reshape(-1, 3).T.copy()
         return BatchEstimate(p10, p50, p90, np.array(peaks, dtype=np.int64), tuple(failures))
 
-    def compare(self, model: Model, devices: Sequence[str]) -> tuple[Estimate | ItemFailure, ...]:
+    def compare(
+        self,
+        model: Model,
+        devices: Sequence[str],
+        input_shape: InputShapes = None,
+        *,
+        batch: int | None = None,
+        seq_len: int | None = None,
+    ) -> tuple[Estimate | ItemFailure, ...]:
         """Estimate one network on each device; one that fails keeps its place."""
-        graph = graph_of(model, layout=self.layout)
-        return tuple(self._outcome(graph, index, device) for index, device in enumerate(devices))
+        references = list(several(devices, "devices"))
+        graph = graph_of(model, input_shape, batch=batch, seq_len=seq_len, layout=self.layout)
+        return tuple(self._outcome(graph, index, reference) for index, reference in enumerate(references))
 
     def _outcome(self, graph: Graph, index: int, reference: str) -> Estimate | ItemFailure:
         try:
@@ -126,14 +138,17 @@ class Estimator(EstimatorSurface):
 
 def estimate(
     model: Model,
-    device: str,
+    device: str | os.PathLike[str],
     input_shape: InputShapes = None,
     *,
     batch: int | None = None,
+    seq_len: int | None = None,
     runtime: str | None = None,
     precision: str | None = None,
     layout: str | None = None,
     strict: bool = False,
+    source: str | None = None,
+    calibrations: Sequence[str | Path] = (),
 ) -> Estimate:
     """Estimate one model on one device: `Estimator` for a single use.
 
@@ -144,5 +159,13 @@ def estimate(
     EstimatorError
         See `estimator.errors`.
     """
-    estimator = Estimator(device, runtime=runtime, precision=precision, layout=layout, strict=strict)
-    return estimator.estimate(model, input_shape, batch=batch)
+    estimator = Estimator(
+        device,
+        runtime=runtime,
+        precision=precision,
+        layout=layout,
+        strict=strict,
+        source=source,
+        calibrations=calibrations,
+    )
+    return estimator.estimate(model, input_shape, batch=batch, seq_len=seq_len)

@@ -21,10 +21,11 @@ from estimator.client.device_message import device_from_message
 from estimator.client.estimate_message import estimate_from_message
 from estimator.client.failure import error_of
 from estimator.client.graph_message import graph_to_message
-from estimator.client.model import Model, graph_of
+from estimator.client.model import InputShapes, Model, graph_of, several
 from estimator.client.surface import BatchEstimate, EstimatorSurface, ItemFailure, Request
 from estimator.dtypes import Precision
-from estimator.errors import BadOptionError, EstimatorError
+from estimator.errors import BadOptionError, EstimatorError, ServiceError
+from estimator.files import read_pem
 from estimator.ir.graph import Graph
 from estimator.result import Estimate, ProvenanceKind
 from estimator.units import MIB
@@ -33,6 +34,8 @@ from estimator.v1 import estimator_pb2_grpc, graph_pb2
 
 LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 MAX_MESSAGE_BYTES: Final = 64 * MIB
+LONGEST_TIMEOUT_S: Final = 86_400.0
+"""A day; infinity would end at once in gRPC."""
 BATCH_GRAPHS: Final = 1000
 """Networks of one call: enough to spread the call's fixed cost, few enough to bound its time."""
 CALLS_IN_FLIGHT: Final = 4
@@ -66,9 +69,16 @@ class Tls:
         Raises
         ------
         BadOptionError
-            One cannot be read.
+            One cannot be read or is of another kind, or half of the identity is missing.
         """
-        return grpc.ssl_channel_credentials(_read(self.root_certificates), _read(self.key), _read(self.certificate))
+        if (self.certificate is None) != (self.key is None):  # gRPC's core would end the process
+            missing = "client_cert" if self.certificate is None else "client_key"
+            raise BadOptionError("half of a TLS identity", where=missing, expected="both client_cert and client_key")
+        return grpc.ssl_channel_credentials(
+            _pem(self.root_certificates, "CERTIFICATE", "tls"),
+            _pem(self.key, "PRIVATE KEY", "client_key"),
+            _pem(self.certificate, "CERTIFICATE", "client_cert"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +162,8 @@ class RemoteEstimator(EstimatorSurface):
         self._reference = device
         self._request = request
         self._channel = connection.open()
-        self._stub = estimator_pb2_grpc.EstimatorServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        self._open_stub = estimator_pb2_grpc.EstimatorServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"connect({self._connection.address!r}, device={self._reference!r})"
@@ -165,11 +176,18 @@ class RemoteEstimator(EstimatorSurface):
 
     def close(self) -> None:
         """Close the connection."""
+        self._closed = True
         self._channel.close()
 
     @property
+    def _stub(self) -> estimator_pb2_grpc.EstimatorServiceStub:
+        if self._closed:
+            raise ServiceError(f"the connection to {self._connection.address} is closed", hint="connect() again")
+        return self._open_stub
+
+    @property
     def layout(self) -> str | None:
-        """Layout asked for; None for the runtime's own."""
+        """Layout asked for; None is nchw."""
         return self._request.layout
 
     @cached_property
@@ -183,12 +201,19 @@ class RemoteEstimator(EstimatorSurface):
         response = self._call(self._stub.ListDevices, pb.ListDevicesRequest())
         return tuple(summary.id for summary in response.devices)
 
-    def compare(self, model: Model, devices: Sequence[str]) -> tuple[Estimate | ItemFailure, ...]:
+    def compare(
+        self,
+        model: Model,
+        devices: Sequence[str],
+        input_shape: InputShapes = None,
+        *,
+        batch: int | None = None,
+        seq_len: int | None = None,
+    ) -> tuple[Estimate | ItemFailure, ...]:
         """Estimate one network on each device; one that fails keeps its place."""
-        graph = graph_of(model, layout=self.layout)
-        request = pb.CompareDevicesRequest(
-            model=pb.Model(graph=graph_to_message(graph)), targets=[self._target(device) for device in devices]
-        )
+        targets = [self._target(device) for device in several(devices, "devices")]
+        graph = graph_of(model, input_shape, batch=batch, seq_len=seq_len, layout=self.layout)
+        request = pb.CompareDevicesRequest(model=pb.Model(graph=graph_to_message(graph)), targets=targets)
         response = self._call(self._stub.CompareDevices, request)
         return tuple(_outcome(index, outcome) for index, outcome in enumerate(response.outcomes))
 
@@ -214,14 +239,16 @@ class RemoteEstimator(EstimatorSurface):
         Operators that recur are sent once. `models` is read ahead of the answers, by a thread of its own,
         so it must not wait for them. There is no deadline; leaving the loop cancels the call.
         """
+        if batch_graphs < 1:
+            raise BadOptionError(f"batch_graphs is {batch_graphs}", expected="1 or more")
         targets = [self._target(self._reference)]
-        failed: list[EstimatorError] = []
+        failed: list[Exception] = []
 
         def requests() -> Iterator[pb.StreamEstimateRequest]:
             try:
                 for batch in self._batches(models, batch_graphs, fresh=False):
                     yield pb.StreamEstimateRequest(batch=batch, targets=targets)
-            except EstimatorError as error:  # in gRPC's thread, where nobody would see it
+            except Exception as error:  # in gRPC's thread, where nobody would see it; `models` is the caller's code
                 failed.append(error)
 
         call = self._stub.StreamEstimate(requests(), metadata=self._connection.metadata)
@@ -239,7 +266,7 @@ class RemoteEstimator(EstimatorSurface):
         self, models: Iterable[Model], graph_count: int, *, fresh: bool = True
     ) -> Iterator[graph_pb2.GraphBatch]:
         builder = BatchBuilder()
-        for model in models:
+        for model in several(models, "models"):
             builder.add(graph_of(model, layout=self.layout))
             if builder.graph_count >= graph_count or builder.node_count >= MAX_NODES:
                 yield builder.take(fresh=fresh)
@@ -309,7 +336,7 @@ def connect(
     device, runtime, precision, layout, strict, source
         As for `Estimator`; the names are those of the service's catalogue.
     token : str, optional
-        Bearer token; needs `tls` unless the service is on this machine.
+        Bearer token, without the white space around it; needs `tls` unless the service is on this machine.
     tls : bool or path
         True trusts public authorities; a path names the PEM file of the one to trust.
     client_cert, client_key : path, optional
@@ -334,15 +361,29 @@ def connect(
     """
     if not 0 <= retries <= 4:
         raise BadOptionError(f"retries is {retries}", expected="0 to 4")
-    if not timeout_s > 0:
-        raise BadOptionError(f"timeout_s is {timeout_s}", expected="seconds, above 0")
-    identity = Tls(_path(tls), _path(client_cert), _path(client_key), server_name) if tls else None
-    connection = Connection(address, token, identity, timeout_s, Retry(retries + 1))
+    if not 0 < timeout_s <= LONGEST_TIMEOUT_S:
+        raise BadOptionError(f"timeout_s is {timeout_s}", expected=f"seconds, above 0, at most {LONGEST_TIMEOUT_S:g}")
+    if not address:
+        raise BadOptionError("no address", expected="HOST:PORT or unix:PATH")
+    identity = Tls(_path(tls), _path(client_cert), _path(client_key), server_name)
+    if not tls and identity != Tls():
+        raise BadOptionError(
+            "client_cert, client_key and server_name have no effect without tls", expected="tls=True, or tls=CA_FILE"
+        )
+    connection = Connection(address, _header(token), identity if tls else None, timeout_s, Retry(retries + 1))
     return RemoteEstimator(connection, device, Request(runtime, precision, layout, strict, source))
 
 
 def _path(value: bool | str | Path | None) -> Path | None:
     return Path(value) if isinstance(value, str | Path) else None
+
+
+def _header(token: str | None) -> str | None:
+    """Take the white space off a token that was read from a file, and refuse what no header can carry."""
+    stripped = None if token is None else token.strip()
+    if stripped and not (stripped.isascii() and stripped.isprintable()):
+        raise BadOptionError("the token cannot be sent", where="token", expected="printable ASCII characters")
+    return stripped
 
 
 class _CallOptions(TypedDict):
@@ -385,12 +426,5 @@ def _column(parts: Sequence[Sequence[float]]) -> NDArray[np.float64]:
     return np.concatenate([np.zeros(0), *(np.asarray(part, dtype=np.float64) for part in parts)])
 
 
-def _read(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadOptionError(
-            f"cannot read the file: {error.strerror}", where=str(path), expected="a PEM file"
-        ) from None
+def _pem(path: Path | None, kind: str, where: str) -> bytes | None:
+    return None if path is None else read_pem(path, kind, where)

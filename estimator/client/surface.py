@@ -94,7 +94,14 @@ class BatchEstimate:
 class EstimatorSurface(ABC):
     """Latency and memory of models on one device."""
 
-    def latency_ms(self, model: Model, input_shape: InputShapes = None, *, batch: int | None = None) -> float:
+    def latency_ms(
+        self,
+        model: Model,
+        input_shape: InputShapes = None,
+        *,
+        batch: int | None = None,
+        seq_len: int | None = None,
+    ) -> float:
         """Estimate the median latency of one inference, in milliseconds.
 
         Parameters
@@ -106,6 +113,8 @@ class EstimatorSurface(ABC):
             does not know.
         batch : int, optional
             Replaces the leading extent of the inputs.
+        seq_len : int, optional
+            Tokens, for ``transformers:`` models.
 
         Returns
         -------
@@ -117,7 +126,7 @@ class EstimatorSurface(ABC):
         EstimatorError
             See `estimator.errors`.
         """
-        return ms_from_s(self.estimate(model, input_shape, batch=batch).latency.p50_s)
+        return ms_from_s(self.estimate(model, input_shape, batch=batch, seq_len=seq_len).latency.p50_s)
 
     def estimate(
         self,
@@ -129,7 +138,7 @@ class EstimatorSurface(ABC):
     ) -> Estimate:
         """Estimate one model, with interval, memory and every kernel.
 
-        Parameters are those of `latency_ms`; `seq_len` is for ``transformers:`` models.
+        Parameters are those of `latency_ms`.
 
         Raises
         ------
@@ -146,7 +155,7 @@ class EstimatorSurface(ABC):
     @property
     @abstractmethod
     def layout(self) -> str | None:
-        """Layout asked for; None for the runtime's own."""
+        """Layout asked for; None is nchw."""
 
     @abstractmethod
     def estimate_many(self, models: Iterable[Model]) -> BatchEstimate:
@@ -159,8 +168,19 @@ class EstimatorSurface(ABC):
         """
 
     @abstractmethod
-    def compare(self, model: Model, devices: Sequence[str]) -> tuple[Estimate | ItemFailure, ...]:
-        """Estimate one network on each device; one that fails keeps its place."""
+    def compare(
+        self,
+        model: Model,
+        devices: Sequence[str],
+        input_shape: InputShapes = None,
+        *,
+        batch: int | None = None,
+        seq_len: int | None = None,
+    ) -> tuple[Estimate | ItemFailure, ...]:
+        """Estimate one network on each device; one that fails keeps its place.
+
+        The other parameters are those of `latency_ms`.
+        """
 
     @abstractmethod
     def _estimate_graph(self, graph: Graph) -> Estimate: ...

@@ -108,9 +108,25 @@ def load_space(path: Path) -> Space:
             "not readable as YAML: nested too deeply", where=str(path), expected="a search space"
         ) from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        raise ModelFileError(f"{field}: {first['msg']}", where=str(path), expected="a search space") from error
+        raise ModelFileError(
+            _complaint(error), where=str(path), expected="a search space", hint="estimator-cli table --help shows one"
+        ) from error
+
+
+def _complaint(error: ValidationError) -> str:
+    """Word one of the mistakes: an unknown key before the one that it was meant to be, which is missing then."""
+    mistakes = error.errors(include_url=False)
+    first = next((one for one in mistakes if one["type"] == "extra_forbidden"), mistakes[0])
+    field = ".".join(str(part) for part in first["loc"])
+    match first["type"]:
+        case "extra_forbidden":
+            return f"unknown key {field!r}"
+        case "missing":
+            return f"key {field!r} is missing"
+        case "model_type" | "model_attributes_type":
+            return f"{field or 'the whole file'} is no mapping of keys to values"
+        case _:
+            return f"{field}: {first['msg']}"
 
 
 class _PlainLoader(yaml.SafeLoader):

@@ -71,7 +71,7 @@ def comparison_markdown(model: str, rows: Sequence[ComparedDevice]) -> str:
     cells = [
         tuple(markdown_cell(cell) for cell in _cells(row.estimate))
         if row.estimate is not None
-        else (markdown_cell(row.reference), *[""] * (len(_HEADER) - 2), markdown_cell(row.reason))
+        else (markdown_cell(row.reference), *[""] * (len(_HEADER) - 2), markdown_cell(_one_line(row.reason)))
         for row in _fastest_first(rows)
     ]
     return f"### {markdown_cell(model)}\n\n" + markdown_table(_HEADER, cells, "llrrlrl")
@@ -101,14 +101,19 @@ def comparison_csv(model: str, rows: Sequence[ComparedDevice]) -> str:
 def _csv_row(model: str, row: ComparedDevice, width: int) -> tuple[Cell, ...]:
     estimate = row.estimate
     if estimate is None:
-        return (model, row.reference, *[None] * (width - 3), row.reason)
+        return (model, row.reference, *[None] * (width - 3), _one_line(row.reason))
     latency, share = estimate.latency, estimate.bound_share
     return (
-        estimate.model, estimate.device, estimate.unit, estimate.runtime, estimate.precision, estimate.layout,
+        model, estimate.device, estimate.unit, estimate.runtime, estimate.precision, estimate.layout,
         estimate.batch, ms_from_s(latency.p10_s), ms_from_s(latency.p50_s), ms_from_s(latency.p90_s),
         ms_from_s(estimate.naive_latency_s), ms_from_s(estimate.roofline_latency_s), share.compute, share.memory,
         share.overhead, estimate.memory.peak_bytes, estimate.coverage, estimate.provenance.kind.value, None,
     )  # fmt: skip
+
+
+def _one_line(reason: str) -> str:
+    """Join the lines of an error: ``… with tflite; expected int8``."""
+    return "; ".join(" ".join(line.split()) for line in reason.splitlines())
 
 
 def _fastest_first(rows: Sequence[ComparedDevice]) -> list[ComparedDevice]:

@@ -21,7 +21,8 @@ def explain_kernel(estimate: Estimate, wanted: str, graph: Graph) -> str:
     Parameters
     ----------
     wanted : str
-        A kernel's name, the name of one of its ops, its module path, or ``#N``, its place in execution order.
+        A kernel's name, the name of one of its ops, its module path, ``#N``, its place in execution order, or its
+        class: the one of that class that takes longest.
 
     Raises
     ------
@@ -60,7 +61,7 @@ def explain_kernel(estimate: Estimate, wanted: str, graph: Graph) -> str:
 
 
 def find_kernel(estimate: Estimate, wanted: str) -> KernelEstimate:
-    """Find a kernel by name, op, module path or ``#N``.
+    """Find a kernel by name, op, module path, ``#N`` or class.
 
     Raises
     ------
@@ -78,6 +79,9 @@ def find_kernel(estimate: Estimate, wanted: str) -> KernelEstimate:
         for kernel in kernels:
             if matches(kernel):
                 return kernel
+    of_class = [kernel for kernel in kernels if kernel.kernel_class == wanted]
+    if of_class:
+        return max(of_class, key=lambda kernel: kernel.time_s)
     names = [kernel.name for kernel in kernels]
     close = difflib.get_close_matches(wanted, names, n=4, cutoff=0.3) or names[:4]
     last = len(kernels) - 1

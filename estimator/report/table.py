@@ -22,7 +22,7 @@ from estimator.report.wording import (
 )
 from estimator.report.wrapping import WIDTH
 from estimator.result import Bound, Estimate
-from estimator.units import MEGA, format_bytes, format_count
+from estimator.units import KILO, MEGA, format_bytes, format_count
 
 DEFAULT_TOP: Final = 8
 
@@ -90,19 +90,20 @@ def _header(estimate: Estimate) -> Text:
     rest = f" · batch {estimate.batch} · {estimate.precision} · {estimate.runtime}"
     device = f" · {estimate.device_name} ({estimate.device}/{estimate.unit})"
     rest = printable(rest + device)
-    line = Text(shorten(printable(estimate.model), max(24, WIDTH - Text(rest).cell_len)), style=_ANSWER)
-    line.append(rest, style="default")
+    line = Text()
+    line.append(shorten(printable(estimate.model), max(24, WIDTH - Text(rest).cell_len)), style=_ANSWER)
+    line.append(rest)
     line.truncate(WIDTH, overflow="ellipsis")
     return line
 
 
 def _row(label: str, answer: str, *rest: tuple[str, int]) -> Text:
     """One line: label, answer, then texts at given columns."""
-    line = Text(f"  {label:<14}", style=_LABEL)
+    line = Text()
+    line.append(f"  {label:<14}", style=_LABEL)
     line.append(answer, style=_ANSWER)
     for text, column in rest:
-        line.append(" " * max(2, column - line.cell_len))
-        line.append(text, style="default")
+        line.append(" " * max(2, column - line.cell_len) + text)
     return line
 
 
@@ -156,11 +157,12 @@ def _bound_line(estimate: Estimate) -> Text:
 
 
 def _shares_line(shares: Mapping[Bound, float], timed: Sequence[Bound], total_s: float) -> Text:
-    line = Text(f"  {'Bound by':<14}", style=_LABEL)
+    line = Text()
+    line.append(f"  {'Bound by':<14}", style=_LABEL)
     for bound, share in shares.items():
         time = f"{milliseconds(share * total_s)} ms " if bound in timed else ""
         line.append(f"{_BOUND_LABEL[bound]} {time}", style=_BOUND_STYLE[bound])
-        line.append(f"({percent(share)})   ", style="default")
+        line.append(f"({percent(share)})   ")
     line.rstrip()
     return line
 
@@ -187,12 +189,13 @@ def _memory_line(estimate: Estimate) -> Text:
     parts.append(("workspace", memory.workspace_bytes))
     if memory.kv_cache_bytes:
         parts.append(("KV cache", memory.kv_cache_bytes))
-    text = "  ".join(f"{name} {significant(size / MEGA)}" for name, size in parts)
-    line = _row("Peak memory", format_bytes(memory.peak_bytes), (f"{text} MB", _DETAIL_COLUMN))
+    scale, unit = (MEGA, "MB") if memory.peak_bytes >= MEGA else (KILO, "kB")
+    text = "  ".join(f"{name} {significant(size / scale)}" for name, size in parts)
+    line = _row("Peak memory", format_bytes(memory.peak_bytes), (f"{text} {unit}", _DETAIL_COLUMN))
     capacity = estimate.memory_capacity_bytes
     if capacity:
         share = memory.peak_bytes / capacity
-        style = "bold red" if share > 1 else "default"
+        style = "bold red" if share > 1 else ""
         line.append("  ")
         line.append(f"{percent(share)} of {format_bytes(capacity)}", style=style)
     return line
@@ -207,7 +210,7 @@ def _coverage_line(estimate: Estimate) -> Text:
     if estimate.unsupported_ops:
         names = ", ".join(printable(name) for name in dict.fromkeys(estimate.unsupported_ops))
         line.append("  without a rule: ", style="red")
-        line.append(names, style="default")
+        line.append(names)
     return line
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from estimator.dtypes import Precision
 from estimator.result import Estimate, Provenance, ProvenanceKind
 from estimator.units import MILLI, format_rate
 
@@ -38,10 +39,13 @@ def percent(fraction: float) -> str:
     return f"{value:.0f} %" if value >= 9.95 or value == 0 else f"{value:.1f} %"
 
 
+_INTEGER_PRECISIONS: Final = (Precision.INT8, Precision.W8A16)
+
+
 def operation_rate(flops_per_s: float, precision: str) -> str:
     """Print a rate in FLOP/s, or in OP/s where the operands are integers."""
     text = format_rate(flops_per_s)
-    return text.replace("FLOP/s", "OP/s") if precision == "int8" else text
+    return text.replace("FLOP/s", "OP/s") if precision in _INTEGER_PRECISIONS else text
 
 
 TELLING_RECORDS: Final = 10

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import signal
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from estimator.errors import BadOptionError
+from estimator.files import read_pem
 from estimator.service.answers import Answers
 from estimator.service.auth import TokenInterceptor, read_tokens
 from estimator.service.limits import Limits
@@ -139,6 +139,12 @@ class Server:
                 return int(self._server.add_insecure_port(listen))
             return int(self._server.add_secure_port(listen, credentials))
         except RuntimeError as error:
+            if credentials is not None:  # the address itself was probed
+                raise BadOptionError(
+                    "the certificate and the key cannot be used together",
+                    where="--tls-cert, --tls-key",
+                    expected="PEM files of a certificate chain and of its own private key",
+                ) from None
             raise _cannot_listen(listen, str(error).partition("\n")[0]) from None
 
 
@@ -155,10 +161,9 @@ def serve(options: ServerOptions, announce: Callable[[str], None]) -> None:
     BadOptionError
         As `Server`.
     """
-    stopping = threading.Event()
-    with _signals(stopping), Server(options) as server:
+    with _signals() as wait_for_one, Server(options) as server:
         announce(f"listening on {server.address} ({describe(options)})")
-        stopping.wait()
+        wait_for_one()
         announce(f"stopping, running calls have {options.grace_s:g} s")
 
 
@@ -168,14 +173,20 @@ def describe(options: ServerOptions) -> str:
     token = "token" if options.token_file else "no token"
     workers = f"{options.workers} worker{'s' if options.workers > 1 else ''}"
     local = options.listen.startswith("unix:") or options.listen.rpartition(":")[0] in LOCAL_HOSTS
-    exposed = not local and not (options.client_ca or (options.tls_cert and options.token_file))
-    warning = "; anybody on the network may call it" if exposed and not options.token_file else ""
+    warning = ""
+    if not local and not options.client_ca:
+        if not options.token_file:
+            warning = "; anybody on the network may call it"
+        elif not options.tls_cert:
+            warning = "; tokens travel unencrypted"
     return f"{tls}, {token}, {workers}{warning}"
 
 
 def _probe(listen: str) -> None:
     """Bind and release the address: the system says why it cannot be had, gRPC's core only logs it."""
     if listen.startswith("unix:"):
+        if not Path(listen.removeprefix("unix:")).parent.is_dir():
+            raise _cannot_listen(listen, "no such folder")
         return
     host, colon, port = listen.rpartition(":")
     if not (colon and host and port.isdecimal() and int(port) < 1 << 16):
@@ -210,16 +221,31 @@ def _cannot_listen(listen: str, reason: str | None) -> BadOptionError:
 
 
 @contextlib.contextmanager
-def _signals(stopping: threading.Event) -> Iterator[None]:
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopping.set()
+def _signals() -> Iterator[Callable[[], None]]:
+    """Catch SIGTERM and SIGINT; gives a function that waits for one.
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    The system may hand a signal to a thread of gRPC's core. Python's handler then waits for the main thread to run
+    bytecode, which one that waits for a lock never does; the wake-up file is written to in whichever thread.
+    """
+
+    def take_note(_number: int, _frame: FrameType | None) -> None:
+        """Leave it to the wake-up file."""
+
+    def wait_for_one() -> None:
+        while receiver.recv(1)[0] not in previous:
+            pass
+
+    receiver, sender = socket.socketpair()
+    with receiver, sender:
+        sender.setblocking(False)
+        previous = {number: signal.signal(number, take_note) for number in (signal.SIGTERM, signal.SIGINT)}
+        previous_file = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        try:
+            yield wait_for_one
+        finally:
+            signal.set_wakeup_fd(previous_file)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
 
 def _credentials(options: ServerOptions) -> grpc.ServerCredentials | None:
@@ -230,17 +256,7 @@ def _credentials(options: ServerOptions) -> grpc.ServerCredentials | None:
     if options.tls_cert is None or options.tls_key is None:
         missing = "--tls-cert" if options.tls_cert is None else "--tls-key"
         raise BadOptionError("half of a TLS identity", where=missing, expected="both --tls-cert and --tls-key")
-    pair = (_pem(options.tls_key, "--tls-key", "PRIVATE KEY"), _pem(options.tls_cert, "--tls-cert", "CERTIFICATE"))
-    client_ca = _pem(options.client_ca, "--client-ca", "CERTIFICATE") if options.client_ca else None
-    return grpc.ssl_server_credentials([pair], client_ca, require_client_auth=client_ca is not None)
-
-
-def _pem(path: Path, option: str, kind: str) -> bytes:
-    where = f"{option} {path}"
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadOptionError(f"cannot read the file: {error.strerror}", where=where, expected="a PEM file") from None
-    if kind.encode() not in data:
-        raise BadOptionError(f"no {kind} in the file", where=where, expected=f"a PEM file with a {kind}")
-    return data
+    key = read_pem(options.tls_key, "PRIVATE KEY", "--tls-key")
+    certificate = read_pem(options.tls_cert, "CERTIFICATE", "--tls-cert")
+    client_ca = read_pem(options.client_ca, "CERTIFICATE", "--client-ca") if options.client_ca else None
+    return grpc.ssl_server_credentials([(key, certificate)], client_ca, require_client_auth=client_ca is not None)

@@ -78,6 +78,9 @@ def test_an_onnx_file_is_measured_with_onnxruntime(tmp_path: Path):
         ("squeezenet1_1", MeasureOptions("qnn"), UnknownRuntimeError),
         ("squeezenet1_1", MeasureOptions("onnxruntime"), BadOptionError),
         ("nowhere.onnx", MeasureOptions("onnxruntime"), ModelFileError),
+        ("nowhere.onnx", MeasureOptions("torch-eager"), BadOptionError),
+        ("kernel:linear-768", MeasureOptions("torch-eager"), BadOptionError),
+        (__file__, MeasureOptions("torch-eager"), BadOptionError),
         ("nowhere.tflite", MeasureOptions("tflite"), ModelFileError),
     ],
 )
@@ -167,6 +170,17 @@ def test_what_a_file_fixes_cannot_be_asked_otherwise(asked, sizes, words: str):
     pytest.importorskip("ai_edge_litert")
     with pytest.raises(BadOptionError, match=words):
         measure(str(TFLITE / "small_int8.tflite"), "here", "cpu", MeasureOptions("tflite", **asked), **sizes)
+
+
+def test_why_nothing_could_be_measured_is_said_once(capsys: pytest.CaptureFixture[str]):
+    assert run(["measure", "m.onnx", "-o", "-"]) == 2
+    assert capsys.readouterr().err == (
+        "error: torch-eager measures torch models, not 'm.onnx'\n"
+        "  where         --runtime\n"
+        "  expected      --runtime onnxruntime, or a model such as torchvision:NAME or pkg.module:callable\n"
+    )
+    assert run(["measure", "a.onnx", "b.onnx", "--runtime", "foo", "-o", "-"]) == 2
+    assert "left out" not in capsys.readouterr().err
 
 
 @pytest.mark.extra

@@ -25,6 +25,13 @@ def test_gzipped_records_read_as_plain_ones(tmp_path):
     assert read_records(packed) == read_records(plain)
 
 
+def test_records_written_under_a_gzipped_name_are_gzipped(tmp_path):
+    plain, packed = tmp_path / "r.csv", tmp_path / "r.csv.gz"
+    plain.write_text(f"{HEADER}\n{LINE}\n")
+    write_records(read_records(plain), packed)
+    assert read_records(packed) == read_records(plain)
+
+
 def test_written_records_read_back(tmp_path):
     path = tmp_path / "r.csv"
     path.write_text(f"{HEADER}\n{LINE}\n")

@@ -150,6 +150,25 @@ def test_a_reason_that_several_records_share_names_their_lines(records, tmp_path
     assert failed[1].startswith(f"failed  line 5, {records[0].model[:20]}")
 
 
+def test_a_device_file_of_the_users_own_stands_for_the_id_in_it(records, tmp_path, capsys):
+    board, path = tmp_path / "board.yaml", tmp_path / "r.csv"
+    board.write_text("schema_version: 1\nid: our-board\ndisplay_name: Our board\nextends: sd865\n")
+    write_records([replace(one, device="our-board") for one in records], path)
+    assert run(["validate", str(path)]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the catalogue has no device our-board: --device FILE names a file of your own" in said
+    assert run(["validate", str(path), "--device", str(board), "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["scored"], document["warnings"]) == (3, [])
+    assert document["groups"][0]["device"] == "our-board"
+
+
+def test_a_device_file_that_is_missing_is_found_before_any_model_is_read(records, tmp_path, capsys):
+    write_records(records, tmp_path / "r.csv")
+    assert run(["validate", str(tmp_path / "r.csv"), "--device", str(tmp_path / "nosuch.yaml")]) == 2
+    assert "no such file" in capsys.readouterr().err
+
+
 def test_a_calibration_that_is_for_none_of_the_records_is_said_to_be(records, tmp_path):
     own = tmp_path / "own.yaml"
     found = find_calibration("rtx4090", "gpu", "torch-compile", "nchw")

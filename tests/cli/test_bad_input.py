@@ -46,7 +46,13 @@ def test_an_unknown_device_lists_near_names(model: str, failure: Failure):
 
 def test_an_unknown_unit_of_a_known_device_lists_its_units(model: str, failure: Failure):
     said = failure(model, "--device", "sd865/tpu", status=2)
+    assert "sd865 has no unit 'tpu'" in said
     assert all(unit in said for unit in ("cpu", "gpu", "npu"))
+
+
+def test_several_devices_are_a_comparison(model: str, failure: Failure):
+    said = failure(model, "--device", "sd865,rtx4090", status=2)
+    assert "estimator-cli compare MODEL --device sd865,rtx4090" in said
 
 
 def test_an_unknown_precision_lists_those_that_exist(model: str, failure: Failure):
@@ -174,6 +180,7 @@ def test_a_missing_calibration_is_found_before_the_model_is_read(failure: Failur
         (["--device", "sd865"], "torchstat"),
         (["--device", "sd865", "--convention", "torchstat", "--per", "op"], "torchstat"),
         (["--mode", "train", "--explain", "thop,fvcore"], "no --explain"),
+        (["--convention", "native", "--explain", "thop,fvcore"], "no --explain"),
     ],
 )
 def test_an_option_that_would_change_nothing_is_refused(options: list[str], needed: str, model: str, failure: Failure):
@@ -186,12 +193,31 @@ def test_an_option_that_would_change_nothing_is_refused(options: list[str], need
     ("request_", "option"),
     [
         (["plan", "m.onnx", "--devices", "sd865,foo"], "--devices"),
+        (["plan", "m.onnx", "--devices", "sd865", "--precisions", "foo"], "--precisions"),
+        (["plan", "m.onnx", "--devices", "sd865", "--runtime", "foo"], "--runtime"),
         (["count", "m.onnx", "--explain", "fvcore,foo"], "--explain"),
         (["count", "m.onnx", "--convention", "foo"], "--convention"),
     ],
 )
 def test_an_unknown_name_is_blamed_on_the_option_that_has_it(request_: list[str], option: str, failure: Failure):
     assert f"'foo' ({option})" in failure(*request_, status=2)
+
+
+def test_an_explanation_is_no_json(model: str, failure: Failure):
+    said = failure(model, "--device", "sd865", "--explain", "conv", "--format", "json", status=2)
+    assert "--format json has no effect" in said
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+@pytest.mark.parametrize("command", ["serve --grace", "measure m.onnx -o - --seconds", "plan m.onnx --max-memory-mb"])
+def test_a_number_without_an_end_is_refused(command: str, value: str, failure: Failure):
+    verb, *rest = command.split()
+    assert rest[-1] in failure(verb, *rest, value, status=2)
+
+
+@pytest.mark.parametrize("option", ["--devices", "--precisions", "--batches"])
+def test_a_plan_over_nothing_is_a_wrong_request(option: str, failure: Failure):
+    assert option in failure("plan", "m.onnx", option, ",", status=2)
 
 
 def test_an_unknown_kernel_to_explain_lists_near_ones(model: str, failure: Failure):
@@ -219,6 +245,44 @@ def test_a_result_that_cannot_be_written_leaves_nothing_behind(
     said = failure(*verb, model, "-o", str(tmp_path / "nowhere" / "out"), status=1)
     assert "cannot write" in said
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "export-graph nosuch.onnx -o",
+        "report nosuch.onnx --device sd865 -o",
+        "measure nosuch.onnx -o",
+        "table nosuch.yaml --device sd865 -o",
+        "calibrate nosuch.csv --device sd865 --runtime tflite -o",
+        "calibrate --here --device sd865/cpu --runtime torch-eager -o own.yaml",
+        "validate nosuch.csv --predictions",
+    ],
+)
+def test_where_a_result_cannot_go_is_found_before_any_work(
+    command: str, failure: Failure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    said = failure(*command.split(), str(Path("nowhere") / "out"), status=1)
+    assert "cannot write 'nowhere/out'" in said
+    assert "nosuch" not in said
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "report {} --device sd865 -o",
+        "measure {} --runtime onnxruntime -o",
+        "table {} --device sd865 -o",
+        "calibrate {} --device sd865 --runtime tflite -o",
+        "validate {} --predictions",
+    ],
+)
+def test_what_is_read_is_not_written_over(command: str, model: str, failure: Failure):
+    before = Path(model).read_bytes()
+    said = failure(*command.format(model).split(), model, status=2)
+    assert "is what this command reads" in " ".join(said.split())
+    assert Path(model).read_bytes() == before
 
 
 def test_comparing_with_an_unknown_device_is_a_wrong_request(model: str, failure: Failure):

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from onnx import helper
 
 from estimator.cli.count import count
 from estimator.errors import BadOptionError, UnknownConventionError, UnsupportedOpError
-from tests.cli.models import conv_relu_file, unknown_op_file
+from tests.cli.models import conv_relu_file, saved, unknown_op_file
 
 MACS = 8 * 16 * 16 * 27
 
@@ -58,6 +59,32 @@ def test_an_explanation_closes_to_zero(model: str) -> None:
     difference = sum(row["difference"] for row in document["rows"])
     assert document["first"]["total"] + difference == document["second"]["total"]
     assert "remainder" in run(model, "--explain", "thop,deepspeed").stdout
+
+
+def test_an_explanation_has_the_same_rows_in_every_format(model: str) -> None:
+    explain = ("--explain", "thop,deepspeed", "--format")
+    document = json.loads(run(model, *explain, "json").stdout)
+    rows = list(csv.DictReader(io.StringIO(run(model, *explain, "csv").stdout)))
+    assert [row["reason"] for row in rows] == [row["reason"] for row in document["rows"]]
+    assert [int(row["first"]) for row in rows] == [row["first"] for row in document["rows"]]
+    markdown = run(model, *explain, "markdown").stdout
+    assert all(f"| {row['reason']} | {row['first']} |" in markdown for row in rows)
+
+
+def test_an_explanation_carries_the_notes_of_both_counts(tmp_path: Path) -> None:
+    path = str(unknown_op_file(tmp_path / "m.onnx"))
+    said = run(path, "--explain", "thop,native").stderr
+    assert "thop has no rule for 1 of the operators" in said
+    assert "note: thop: this source has no modules" in said
+    notes = json.loads(run(path, "--explain", "thop,native", "--format", "json").stdout)["notes"]
+    assert any(note.startswith("native: 66.7% of the ops have a rule") for note in notes)
+
+
+def test_a_layer_s_name_is_no_formula_and_no_markup(tmp_path: Path) -> None:
+    node = helper.make_node("Relu", ["x"], ["y"], name="=1+1|<b>")
+    path = str(saved(tmp_path / "m.onnx", [node], {"x": [1, 4]}, {"y": [1, 4]}))
+    assert next(csv.DictReader(io.StringIO(run(path, "--format", "csv").stdout)))["name"].startswith("'=")
+    assert "<b>" not in run(path, "--format", "markdown").stdout
 
 
 def test_a_training_step_counts_more_than_a_forward_pass(model: str) -> None:

@@ -66,6 +66,19 @@ def test_validate_prints_each_problem_with_file_and_line(capsys: pytest.CaptureF
     assert captured.out == "1 device file, 1 problem\n"
 
 
+def test_the_group_alone_explains_itself(capsys: pytest.CaptureFixture[str]):
+    assert run(["devices"]) == 0
+    assert capsys.readouterr().out.startswith("Usage: estimator-cli devices")
+
+
+@pytest.mark.parametrize("command", [["show", "sd866"], ["diff", "sd865", "sd866"]])
+def test_an_argument_is_not_blamed_on_an_option(command: list[str], capsys: pytest.CaptureFixture[str]):
+    assert run(["devices", *command]) == 2
+    said = capsys.readouterr().err
+    assert "unknown device 'sd866'\n" in said
+    assert "--device" not in said
+
+
 def test_an_unknown_device_is_a_usage_error_with_near_names(capsys: pytest.CaptureFixture[str]):
     assert run(["devices", "show", "rtx4091"]) == 2
     assert "rtx4090" in capsys.readouterr().err

@@ -16,7 +16,7 @@ import pytest
 from rich.cells import cell_len
 
 from estimator.cli.main import run
-from tests.cli.models import conv_relu_file
+from tests.cli.models import conv_relu_file, unknown_op_file
 from tests.report.test_json_document import PROMISED, PROMISED_OF_A_KERNEL
 
 CONV_MACS = (8 * 16 * 16) * (3 * 3 * 3)  # outputs × taps of `conv_relu_file`
@@ -73,6 +73,10 @@ def test_the_forms_agree_on_the_latency(model: str, capsys: pytest.CaptureFixtur
     total = next(csv.DictReader(io.StringIO(printed(capsys, model, "--device", "sd865", "--format", "csv"))))
     assert float(total["latency_us"]) == pytest.approx(document["latency_ms"]["p50"] * 1e3)
     assert "| **Latency** |" in printed(capsys, model, "--device", "sd865", "--format", "markdown")
+    assert run([model, "--device", "rtx4090", "--format", "markdown"]) == 0
+    shown = capsys.readouterr()
+    assert "- warning: fp32 on GPUs" in shown.out
+    assert shown.err == ""
 
 
 def test_a_larger_batch_takes_longer_and_needs_more_memory(model: str, capsys: pytest.CaptureFixture[str]):
@@ -138,6 +142,25 @@ def test_a_plan_parts_what_meets_the_limits_from_what_does_not(model: str, capsy
     document = json.loads(printed(capsys, *args))
     assert [row["device"] for row in document["feasible"]] == ["rtx4090"]
     assert [row["device"] for row in document["rejected"]] == ["coral-edgetpu"]
+
+
+def test_a_plan_names_models_as_they_were_named_and_says_what_holds_for_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    twins = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        twins.append(str(unknown_op_file(tmp_path / folder / "m.onnx")))
+    assert run(["plan", *twins, "--devices", "rtx4090,i9-10940x", "--format", "csv"]) == 0
+    shown = capsys.readouterr()
+    assert {row["model"] for row in csv.DictReader(io.StringIO(shown.out))} == set(twins)
+    warned = " ".join(shown.err.split())
+    assert all(warned.count(f"warning: {twin}: no cost rule for") == 1 for twin in twins)
+
+
+def test_a_search_that_ends_before_the_limit_says_so(model: str, capsys: pytest.CaptureFixture[str]):
+    assert run(["plan", model, "--devices", "rtx4090", "--batches", "max"]) == 0
+    assert "note: batches above 4096 are not tried" in capsys.readouterr().err
 
 
 def test_the_largest_batch_that_fits_is_found(model: str, capsys: pytest.CaptureFixture[str]):

@@ -75,6 +75,16 @@ def test_version_is_the_packages_own(capsys: pytest.CaptureFixture[str]):
     assert capsys.readouterr().out == f"estimator-cli {version('estimator')}\n"
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [("help", "Usage: estimator-cli [OPTIONS] COMMAND"), ("help plan", "Usage: estimator-cli plan"),
+     ("version", "estimator-cli ")],
+)  # fmt: skip
+def test_help_and_version_are_also_words(typed: str, shown: str, capsys: pytest.CaptureFixture[str]):
+    assert run(typed.split()) == 0
+    assert capsys.readouterr().out.startswith(shown)
+
+
 def test_a_mistyped_verb_is_not_taken_for_a_model(capsys: pytest.CaptureFixture[str]):
     assert run(["devcies", "list"]) == 2
     assert capsys.readouterr().err == (

@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from estimator.cli.output import colour_wanted, write_result, write_warnings
+from estimator.cli.output import colour_wanted, say_written, write_result, write_warnings
 
 
 def test_results_end_in_one_newline_and_warnings_go_to_stderr(capsys: pytest.CaptureFixture[str]):
@@ -9,6 +11,16 @@ def test_results_end_in_one_newline_and_warnings_go_to_stderr(capsys: pytest.Cap
     captured = capsys.readouterr()
     assert captured.out == "answer\n"
     assert captured.err == "warning: raise --batch\nwarning: \\x1b[2J\n"
+
+
+def test_of_a_file_on_standard_output_nothing_is_said_and_the_rest_goes_beside_it(capsys: pytest.CaptureFixture[str]):
+    say_written(Path("-"), "12 operators")
+    assert capsys.readouterr().err == ""
+    say_written(Path("graph.json"), "12 operators")
+    write_result("beside a file", beside=Path("graph.json"))
+    assert capsys.readouterr() == ("beside a file\n", "wrote graph.json: 12 operators\n")
+    write_result("beside standard output", beside=Path("-"))
+    assert capsys.readouterr() == ("", "beside standard output\n")
 
 
 def test_no_colour_where_nobody_looks_or_nobody_wants_it(monkeypatch: pytest.MonkeyPatch):

@@ -34,6 +34,14 @@ def test_the_list_is_followed_by_commands_that_fit_a_screen(models: list[str]) -
     assert max(map(len, result.stdout.splitlines())) <= 100
 
 
+def test_a_name_with_a_space_can_be_pasted(models: list[str], tmp_path: Path) -> None:
+    (tmp_path / "our board.yaml").write_text(
+        "schema_version: 1\nid: board\ndisplay_name: Our board\nextends: i7-12700h\n"
+    )
+    shown = run("--device", "our board.yaml", *models).stdout
+    assert shown.count("--device 'our board.yaml'") == 2
+
+
 def test_a_runtime_that_is_measured_elsewhere_gets_the_header_of_the_records(models: list[str]) -> None:
     result = run("--device", "sd865", "--runtime", "tflite", "--count", "1", *models)
     assert "model,input_shape,device,unit,runtime,precision,layout,latency_ms" in result.stdout

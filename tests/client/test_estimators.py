@@ -8,7 +8,7 @@ import pytest
 
 from estimator import connect, engine
 from estimator import estimate as estimate_once
-from estimator.client.local import Estimator
+from estimator.client.local import Estimator, estimate
 from estimator.client.remote import Connection
 from estimator.client.surface import ItemFailure
 from estimator.errors import (
@@ -24,6 +24,7 @@ from estimator.errors import (
 )
 from estimator.service.answers import Answers
 from estimator.service.server import Server, ServerOptions
+from tests.cli.models import conv_relu_file
 from tests.service.networks import mlp, with_two_uses_of_one_weight, with_unknown_op
 
 WAIT_S = 20
@@ -153,6 +154,39 @@ def test_a_stream_raises_what_its_models_raise(server):
         list(remote.estimate_stream(questions()))
 
 
+@pytest.mark.parametrize("make", [Estimator, lambda device: connect("localhost:1", device)])
+def test_one_text_is_not_taken_letter_by_letter(make):
+    with pytest.raises(BadOptionError, match="models is the one 'vgg11'"):
+        make("sd865").estimate_many("vgg11")
+    with pytest.raises(BadOptionError, match="devices is the one 'sd865,rtx4090'"):
+        make("sd865").compare(mlp(), "sd865,rtx4090")
+    with pytest.raises(BadOptionError, match=r"calibrations is the one 'own\.yaml'"):
+        Estimator("sd865", calibrations="own.yaml")
+
+
+def test_a_comparison_takes_the_shape_of_its_model(server, tmp_path):
+    model, asked = str(conv_relu_file(tmp_path / "m.onnx")), {"input_shape": (1, 3, 32, 32), "batch": 2}
+    with connect(server.address, "sd865") as remote:
+        (there,) = remote.compare(model, ["rtx4090"], **asked)
+    (here,) = Estimator("sd865").compare(model, ["rtx4090"], **asked)
+    assert here == there == Estimator("rtx4090").estimate(model, **asked)
+
+
+def test_a_device_file_may_be_a_path(tmp_path):
+    board = tmp_path / "board.yaml"
+    board.write_text("schema_version: 1\nid: board\ndisplay_name: Our board\nextends: sd865\n")
+    assert Estimator(board).device.id == estimate(mlp(), board, source="datasheet").device == "board"
+
+
+def test_a_stream_raises_what_the_callers_own_code_raises(server):
+    def questions():
+        yield mlp()
+        raise ZeroDivisionError("the caller's own")
+
+    with connect(server.address, "sd865") as remote, pytest.raises(ZeroDivisionError, match="the caller's own"):
+        list(remote.estimate_stream(questions(), batch_graphs=1))
+
+
 # ---------------------------------------------------------------- a service that is not there
 def test_an_unreachable_service_is_exit_status_three_and_names_the_address():
     with Server(ServerOptions(listen="localhost:0", grace_s=0)) as gone:
@@ -227,10 +261,41 @@ def test_a_deadline_that_passes_is_a_timeout_that_names_the_limit():
         go.set()
 
 
-@pytest.mark.parametrize("options", [{"retries": -1}, {"retries": 5}, {"timeout_s": 0}, {"source": "guess"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"retries": -1},
+        {"retries": 5},
+        {"timeout_s": 0},
+        {"timeout_s": float("inf")},
+        {"source": "guess"},
+        {"token": "clé"},
+        {"server_name": "localhost"},
+    ],
+)
 def test_a_wrong_option_fails_before_anything_is_sent(options):
     with pytest.raises(BadOptionError):
         connect("localhost:1", "sd865", **options)
+
+
+def test_an_address_is_needed():
+    with pytest.raises(BadOptionError, match="no address"):
+        connect("", "sd865")
+
+
+def test_a_closed_connection_says_so(server):
+    with connect(server.address, "sd865") as remote:
+        pass
+    for call in (remote.latency_ms, lambda graph: remote.estimate_many([graph])):
+        with pytest.raises(ServiceError, match="is closed"):
+            call(mlp())
+    with pytest.raises(ServiceError, match="is closed"):
+        list(remote.estimate_stream([mlp()]))
+
+
+def test_a_stream_of_empty_batches_is_refused(server):
+    with connect(server.address, "sd865") as remote, pytest.raises(BadOptionError, match="batch_graphs"):
+        list(remote.estimate_stream([mlp()], batch_graphs=0))
 
 
 def test_a_certificate_file_that_is_not_there_is_named(tmp_path):

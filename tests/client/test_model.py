@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from estimator.client.model import graph_of, shape_texts
@@ -21,6 +22,7 @@ from tests.service.networks import mlp
         (["ids=1x128", "mask=1x128"], ("ids=1x128", "mask=1x128")),
         ([(1, 3, 8, 8), (1, 4)], ("1x3x8x8", "1x4")),
         ([], ()),
+        (tuple(np.array([1, 3, 8, 8])), ("1x3x8x8",)),
         ({"image": (1, 3, 8, 8), "ids": "1x4:i64"}, ("image=1x3x8x8", "ids=1x4:i64")),
     ],
 )
@@ -28,7 +30,7 @@ def test_a_shape_may_be_written_in_each_of_these_ways(shape, texts):
     assert shape_texts(shape) == texts
 
 
-@pytest.mark.parametrize("shape", [[1.5, 2], [(1, "a")], [None], [()], [object()], {"image": 3}])
+@pytest.mark.parametrize("shape", [[1.5, 2], [(1, "a")], (True, 3), [None], [()], [object()], {"image": 3}])
 def test_anything_else_is_no_shape(shape):
     with pytest.raises(BadOptionError, match="cannot read the input shape"):
         shape_texts(shape)
@@ -39,10 +41,16 @@ def test_a_graph_passes_through():
     assert graph_of(graph) is graph
 
 
-@pytest.mark.parametrize("options", [{"input_shape": (1, 8)}, {"batch": 2}])
+@pytest.mark.parametrize("options", [{"input_shape": (1, 8)}, {"batch": 2}, {"seq_len": 8}])
 def test_a_graph_has_its_shapes_fixed(options):
     with pytest.raises(BadOptionError, match="shapes fixed"):
         graph_of(mlp(), **options)
+
+
+@pytest.mark.parametrize("batch", [2.5, "2", True])
+def test_a_batch_is_a_whole_number(batch):
+    with pytest.raises(BadOptionError, match="batch is"):
+        graph_of("m.onnx", batch=batch)
 
 
 @pytest.mark.parametrize("model", [None, 7, b"bytes", {"a": 1}, object()])

@@ -1,5 +1,6 @@
 """A latency table has one row per distinct block, under the keys that its readers look up."""
 
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from estimator.cli.main import run
 from estimator.costs.registry import graph_cost
 from estimator.errors import BadOptionError, ModelFileError
 from estimator.ir.graph import Graph
@@ -136,7 +138,10 @@ def test_rounded_channels_are_multiples_of_eight_and_lose_at_most_a_tenth(channe
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("", "whole file"),
+        ("", "the whole file is no mapping"),
+        (SPACE.replace("depth:", "depht:"), r"unknown key 'stages\.0\.depht'"),
+        (SPACE.replace("classes:", "classes: 10 #") + "stem: 3\n", "stem is no mapping"),
+        (SPACE.replace("schema_version: 1", ""), "key 'schema_version' is missing"),
         ("[1, 2", "YAML"),
         ("a: &x [1]\nb: *x\n", "YAML"),
         (SPACE.replace("kernel: [3, 5]", "kernel: []"), "kernel"),
@@ -152,6 +157,14 @@ def test_a_bad_space_is_refused_with_the_field(tmp_path, text, named):
     path.write_text(text)
     with pytest.raises(ModelFileError, match=named):
         load_space(path)
+
+
+def test_the_help_of_the_command_shows_a_space(tmp_path, capsys):
+    assert run(["table", "--help"]) == 0
+    shown = capsys.readouterr().out
+    path = tmp_path / "space.yaml"
+    path.write_text(textwrap.dedent(shown[shown.index("  schema_version") : shown.index("Options:")]))
+    assert load_space(path).stages[0].kernel == (3, 5)
 
 
 def test_bytes_that_are_not_text_are_refused(tmp_path):

@@ -30,6 +30,11 @@ def test_a_kernel_is_found_by_name_op_module_or_place(wanted: str):
     assert find_kernel(MADE, wanted).name == "second"
 
 
+def test_a_class_stands_for_its_slowest_kernel():
+    made = estimate(kernels=(kernel("first"), kernel("slow", time_s=2e-3), kernel("pool", kernel_class="pool")))
+    assert find_kernel(made, "conv_dense").name == "slow"
+
+
 def test_an_unknown_kernel_lists_near_ones():
     with pytest.raises(BadOptionError, match="second") as raised:
         find_kernel(MADE, "secnd")

@@ -93,6 +93,20 @@ def test_memory_is_shown_by_part_and_against_capacity():
     assert line.endswith("50 % of 8.00 MB")
 
 
+def test_only_the_label_is_dim_and_the_answer_stands_out():
+    latency = next(line for line in estimate_screen(estimate(), colour=True).splitlines() if "Latency" in line)
+    label, answer, *rest = re.split(r"\x1b\[0m", latency)
+    assert label.startswith("\x1b[2m")
+    assert answer.startswith("\x1b[1m")
+    assert not any("\x1b" in part for part in rest)
+
+
+def test_less_than_a_megabyte_is_shown_in_kilobytes():
+    memory = MemoryEstimate(weights_bytes=864, activation_bytes=11_264, workspace_bytes=12_128)  # 24,256 together
+    line = line_of(estimate_screen(estimate(memory=memory, memory_capacity_bytes=25_769_803_776)), "Peak memory")
+    assert line.endswith("weights 0.864  activations 11.3  workspace 12.1 kB  < 0.1 % of 25.8 GB")
+
+
 def test_operators_without_a_rule_are_named():
     line = line_of(
         estimate_screen(estimate(coverage=0.97, unsupported_ops=("custom::x", "custom::x", "y"))), "Coverage"

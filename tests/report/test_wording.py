@@ -47,6 +47,7 @@ def test_a_fraction_is_a_per_cent_of_sensible_precision(fraction: float, text: s
 
 def test_a_rate_of_integers_is_in_operations():
     assert operation_rate(15e12, "int8") == "15.0 TOP/s"
+    assert operation_rate(7.5e12, "w8a16") == "7.50 TOP/s"
     assert operation_rate(82.6e12, "fp32") == "82.6 TFLOP/s"
 
 

@@ -135,11 +135,16 @@ def test_tls_and_a_token_together(files, token_file, serving, remote):
         assert estimator.latency_ms(mlp()) > 0
 
 
+def test_a_token_read_from_a_file_may_end_in_a_line_break(token_file, serving, remote):
+    with serving(token_file=token_file) as up, remote(up, token=f"{TOKEN}\n") as estimator:
+        assert estimator.latency_ms(mlp()) > 0
+
+
 def test_a_client_without_tls_reaches_nothing(files, serving, remote):
     with (
         serving(tls_cert=files.cert, tls_key=files.key) as up,
         remote(up) as estimator,
-        pytest.raises(ServiceUnreachableError),
+        pytest.raises(ServiceUnreachableError, match="pass tls"),
     ):
         estimator.latency_ms(mlp())
 
@@ -149,7 +154,7 @@ def test_a_client_that_trusts_another_authority_reaches_nothing(files, serving, 
     with (
         serving(tls_cert=files.cert, tls_key=files.key) as up,
         remote(up, tls=tmp_path / "other") as estimator,
-        pytest.raises(ServiceUnreachableError),
+        pytest.raises(ServiceUnreachableError, match="no TLS connection to"),
     ):
         estimator.latency_ms(mlp())
 
@@ -166,11 +171,28 @@ def test_mutual_tls_takes_the_clients_certificate(files, serving, remote):
 @pytest.mark.parametrize(
     ("options", "what"),
     [
+        ({"tls": "ca", "client_cert": "client_cert"}, "half of a TLS identity"),
+        ({"tls": "ca", "client_key": "client_key"}, "half of a TLS identity"),
+        ({"tls": "ca", "client_cert": "client_key", "client_key": "client_cert"}, "no PRIVATE KEY in the file"),
+        ({"tls": "key"}, "no CERTIFICATE in the file"),
+        ({"client_cert": "client_cert", "client_key": "client_key"}, "no effect without tls"),
+    ],
+)
+def test_an_identity_that_proves_nothing_is_refused(files, options, what):
+    paths = {name: getattr(files, value) for name, value in options.items()}
+    with pytest.raises(BadOptionError, match=what):
+        connect("localhost:1", "sd865", **paths)
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
         ({"tls_cert": "cert"}, "half of a TLS identity"),
         ({"tls_key": "key"}, "half of a TLS identity"),
         ({"client_ca": "ca"}, "--client-ca without TLS"),
         ({"tls_cert": "key", "tls_key": "cert"}, "no PRIVATE KEY in the file"),
         ({"tls_cert": "cert", "tls_key": "nowhere"}, "No such file"),
+        ({"tls_cert": "cert", "tls_key": "client-key"}, "cannot be used together"),
     ],
 )
 def test_options_that_protect_nothing_are_refused(files, options, what):
@@ -184,3 +206,4 @@ def test_the_announcement_names_the_protection(files, token_file):
         listen="0.0.0.0:1", tls_cert=files.cert, tls_key=files.key, client_ca=files.ca, token_file=token_file
     )
     assert describe(options) == "mutual TLS, token, 1 worker"
+    assert describe(ServerOptions(listen="0.0.0.0:1", token_file=token_file)).endswith("; tokens travel unencrypted")

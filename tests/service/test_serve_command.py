@@ -44,6 +44,21 @@ def test_it_serves_until_a_signal_and_then_exits_with_zero(start, number, worker
     assert err == "stopping, running calls have 10 s\n"
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals to a thread are POSIX")
+def test_a_signal_that_the_system_hands_to_another_thread_stops_it():
+    probe = (
+        "import signal, threading\n"
+        "from estimator.service.server import ServerOptions, serve\n"
+        "def strike():\n"
+        "    threading.Event().wait(0.5)\n"  # until the main thread waits
+        "    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)\n"
+        "    threading.Event().wait()\n"
+        "thread = threading.Thread(target=strike, daemon=True)\n"
+        "serve(ServerOptions(listen='localhost:0'), lambda line: thread.is_alive() or thread.start())\n"
+    )
+    subprocess.run([sys.executable, "-c", probe], check=True, timeout=WAIT_S)
+
+
 def test_a_taken_port_is_one_message_and_exit_status_two(start):
     first = start("--listen", "localhost:0")
     address = first.stderr.readline().split()[2]

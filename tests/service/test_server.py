@@ -369,6 +369,7 @@ def test_a_port_that_is_taken_is_a_usage_error(service):
         ("localhost:http", "not HOST:PORT"),
         ("localhost:70000", "not HOST:PORT"),
         ("192.0.2.1:0", "assign requested address"),  # TEST-NET-1: nobody's
+        ("unix:/nowhere/at/all.sock", "no such folder"),
     ],
 )
 def test_an_address_that_cannot_be_had_is_a_usage_error_with_the_systems_reason(listen, why):
