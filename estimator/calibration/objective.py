@@ -275,7 +275,7 @@ class _ForwardPass:
         o, f = objective.observations, objective.observations.features
         c, r = f.class_index, o.record_index
         offset = o.membership @ p["context"]
-        self._k_half, self._n_half = f.core_rate * np.exp(p["k_half"][c]), f.core_rate * np.exp(p["n_half"][c])
+        self._k_half, self._n_half = f.fill_growth * np.exp(p["k_half"][c]), f.fill_growth * np.exp(p["n_half"][c])
         cache_gain, unaligned, wave = _softplus(p["shape"])
         saturation = f.is_product * (np.log(f.k / (f.k + self._k_half)) + np.log(f.n / (f.n + self._n_half)))
         saturation += wave * objective.log_wave - unaligned * f.unaligned

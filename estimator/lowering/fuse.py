@@ -165,6 +165,11 @@ class Lowering:
             found.extend(self.readers_in_graph(op.outputs[0]) if passes else (op,))
         return found
 
+    @cached_property
+    def knows_strides(self) -> bool:
+        """Whether the graph's source records strides, so that a tensor without any is in row-major order."""
+        return any(tensor.strides is not None for tensor in self.graph.tensors.values())
+
     def is_constant(self, tensor: str) -> bool:
         """Whether the compiled graph holds `tensor` as a literal: a weight, or folded from weights."""
         root = self.root(tensor)

@@ -13,6 +13,7 @@ from estimator.catalogue.calibration import Calibration, ContextOffset, Response
 from estimator.catalogue.device import Device, Unit, UnitKind
 from estimator.dtypes import Precision
 from estimator.timing.response import combined_offset
+from estimator.timing.roofline import core_rate
 
 RANKS: Final = {"datasheet": 0, "family": 1, "calibrated": 2}
 
@@ -54,12 +55,16 @@ def response_candidates(unit: Unit, runtime: str, layout: str, precision: Precis
         if mobile:
             return (("cpu-mobile", runtime in ("onnxruntime", "tflite")),)
         return (("cpu-torch-compile", runtime == "torch-compile"),)
-    if unit.ceiling("fp16", engine="tensor") is None and runtime in ("tflite", "qnn", "qnn_dlc", "coreml"):
+    if unit.ceiling("fp16", engine="tensor") is None and runtime in ("tflite", "qnn", "qnn_dlc"):
         return (("gpu-mobile", True), ("gpu-torch-compile", False))
-    if runtime == "torch-eager":
-        by_layout = (f"gpu-torch-eager-{layout}", True)
-        return ((SINGLE_KERNELS, True), by_layout) if precision is Precision.FP32 else (by_layout,)
-    return (("gpu-torch-compile", runtime == "torch-compile"),)
+    by_runtime = (
+        (f"gpu-torch-eager-{layout}", True)
+        if runtime == "torch-eager"
+        else ("gpu-torch-compile", runtime == "torch-compile")
+    )
+    if precision is Precision.FP32:
+        return ((SINGLE_KERNELS, runtime == "torch-eager"), by_runtime)
+    return (by_runtime,)
 
 
 def choose_coefficients(
@@ -103,7 +108,7 @@ def choose_coefficients(
     exact = exact and _is_on_record(device, unit, name, precision)
     kind = "family" if exact and RANKS[limit] >= RANKS["family"] else "datasheet"
     offset = combined_offset(_shared_offsets(response, unit, runtime, precision), len(response.class_names))
-    spread = response.spreads.get(kind, DATASHEET_SPREAD)
+    spread = _beyond_records(response.spreads.get(kind, DATASHEET_SPREAD), unit)
     records = response.records if kind == "family" else 0
     borrowed = f"no records of {runtime} in {precision.value} on this kind of unit: coefficients of {name} are used"
     untried = _UNTRIED_NOTE.format(unit.architecture) if unit.architecture in RATES_WITHOUT_RECORDS else ""
@@ -122,6 +127,25 @@ def _is_on_record(device: Device, unit: Unit, name: str, precision: Precision) -
     if unit.kind is UnitKind.GPU:
         return device.vendor == "NVIDIA" and (precision in HALF_PRECISIONS or name == SINGLE_KERNELS)
     return name != "cpu-torch-compile" or precision is Precision.FP32
+
+
+RATE_DEVIATION: Final = 0.1
+"""Of a GPU's time, per factor of e of its tensor rate per core beyond that of cards with records (assumed: how a tile
+fills a faster core is no fit, and two readings of it were a factor of 1.2 to 1.9 apart on a B200, eight times)."""
+_P90_DEVIATIONS: Final = 1.2816
+
+
+def _beyond_records(spread: Spread, unit: Unit) -> Spread:
+    """Widen the interval of a GPU whose cores are of another kind than those that were measured."""
+    tensor = unit.ceiling("fp16", engine="tensor", accumulate="fp32")
+    if tensor is None:
+        return spread
+    more = _P90_DEVIATIONS * RATE_DEVIATION * math.log(core_rate(unit, tensor.flops_per_s))
+    return (
+        replace(spread, log_p10=-math.hypot(spread.log_p10, more), log_p90=math.hypot(spread.log_p90, more))
+        if more
+        else spread
+    )
 
 
 def _on_device(response: Response, device: Device) -> Response:
@@ -178,7 +202,7 @@ def log_size(unit: Unit) -> float:
     return max(-MOST_LOG_SIZE, min(MOST_LOG_SIZE, math.log(ops_per_s / REFERENCE_OPS_PER_S)))
 
 
-RATES_WITHOUT_RECORDS: Final[Mapping[str, float]] = {"blackwell": 0.9}
+RATES_WITHOUT_RECORDS: Final[Mapping[str, float]] = {"blackwell": 0.9, "blackwell-gb100": 0.9}
 """By GPU architecture without records: what both rates attain of what the coefficients of its predecessors promise.
 
 Rooflines with class efficiencies fitted on an RTX 3090 and 4090 were 8 to 12 % too fast on an RTX 5090 and 18 to 25 %
@@ -200,12 +224,13 @@ def _as_measured(unit: Unit, runtime: str, precision: Precision) -> Precision:
     """Return the precision whose departures, beyond its rate, those of another kind of unit are like.
 
     NPUs' were measured on Hexagons, whose native type is int8: so is, on another make, what its runtime lists first.
-    CPUs compute fp16 as they do fp32, with more lanes if they have them.
+    CPUs compute halves as they do fp32, with more lanes if they have them.
     """
     if unit.kind is UnitKind.NPU and not unit.architecture.startswith("hexagon"):
         native = next((r.precisions[0] for r in unit.runtimes if r.name == runtime), None)
         return Precision.INT8 if precision is native else precision
-    return Precision.FP32 if unit.kind is UnitKind.CPU and precision is Precision.FP16 else precision
+    half = precision in (Precision.FP16, Precision.BF16)
+    return Precision.FP32 if unit.kind is UnitKind.CPU and half else precision
 
 
 def _shared_offsets(response: Response, unit: Unit, runtime: str, precision: Precision) -> tuple[ContextOffset, ...]:

@@ -38,10 +38,11 @@ def shared_fraction(unit: Unit) -> float:
     """Share of the advertised peak of a CPU of several kinds of core that its runtimes draw on; 1 for one kind.
 
     OpenMP's static schedule gives every core the same work, so all wait for the slowest kind: n · min(rate) ÷ Σ rate.
-    Phones' runtimes start four threads, which the system puts on the fastest cores, and deal out small pieces.
+    Phones' runtimes start four threads, which the system puts on the fastest cores, and deal out small pieces. A part
+    of equal cores is no phone: all of them work.
     """
     rates = sorted((flops * hz for flops, hz in _core_rates(unit)), reverse=True)
-    if not rates:
+    if not rates or rates[0] == rates[-1]:
         return 1.0
     drawn = len(rates) * rates[-1] if _is_wide(unit) else sum(rates[:MOBILE_THREADS])
     return drawn / sum(rates)

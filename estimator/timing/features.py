@@ -11,10 +11,11 @@ from typing import Final
 
 import numpy as np
 
-from estimator.lowering.kernel import FloatArray, IntArray, KernelTable
+from estimator.lowering.kernel import CLASS_INDEX, FloatArray, IntArray, KernelClass, KernelTable
 from estimator.timing.roofline import (
     Ceilings,
     RooflineTimes,
+    activation_traffic,
     core_gain,
     is_product,
     multiplied_macs,
@@ -30,6 +31,10 @@ TILE: Final = 128
 MEMORY_LATENCY_S: Final = 200e-9
 """Of one access to a GPU's global memory: 466 to 542 cycles on A100, RTX 4090 and H100. Source: Luo et al. (2024),
 'Benchmarking and Dissecting the Nvidia Hopper GPU Architecture via Microbenchmarking', table III (recalled)."""
+STAGE_DEPTH: Final = 256
+"""Reduction steps of a tile between two waits for memory, in a kernel with few tiles (assumed: three or four stages of
+64 in flight)."""
+_LAYOUT: Final = CLASS_INDEX[KernelClass.LAYOUT]
 FEATURE_NAMES: Final = (
     "log2_k", "log2_n", "log2_m", "log2_batch", "log2_taps", "stride", "log2_channels",
     "log2_bytes", "log2_bytes_written", "log2_intensity_over_ridge", "log2_weight_bytes", "strided", "fused_ops",
@@ -52,18 +57,18 @@ class KernelFeatures:
 
     Attributes
     ----------
-    core_rate : array [kernel]
-        See `Ceilings.core_rate`; 1 for what does not run on tensor units.
+    fill_growth : array [kernel]
+        How much longer k and n must be to fill a core half: √`Ceilings.core_rate` each, so that a faster core loses no
+        more by filling than it gains by its rate; 1 for what does not run on tensor units.
     core_gain : array [kernel]
         See `roofline.core_gain`.
     k, n : array [kernel]
         Reduction length and output width of a product. Lanes of a vector unit are channels: a depthwise convolution
         there is as wide as its channels, and one step reduces its taps in every lane.
     dispatch_s : array [kernel]
-        Time of the host for its launches; see `Ceilings.dispatch_s`.
+        Time of the host for its launches; see `Ceilings.dispatch_s`. A library's own copies between layouts have none.
     floor_s : array [kernel]
-        No kernel's body is shorter: FLOPs ÷ the product ceiling at the highest clock, or the latency of memory
-        accesses that wait for each other.
+        No kernel's body is shorter; see `_floor_s`.
     """
 
     class_index: IntArray
@@ -73,7 +78,7 @@ class KernelFeatures:
     k: FloatArray
     n: FloatArray
     is_product: np.ndarray
-    core_rate: FloatArray
+    fill_growth: FloatArray
     core_gain: FloatArray
     unaligned: FloatArray
     wave_fill: FloatArray
@@ -122,24 +127,35 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
     return KernelFeatures(
         class_index=table.class_index,
         times=times,
-        floor_s=np.maximum(
-            (2 * multiplied_macs(table, ceilings) + table.other_flops) / ceilings.fastest_flops_per_s,
-            table.serial_steps * MEMORY_LATENCY_S,
-        ),
+        floor_s=_floor_s(table, ceilings, product),
         weight_s=streamed_weights_s(table, ceilings),
         k=np.where(in_lanes, k * ceilings.channel_lanes, k),
         n=np.where(in_lanes, batch, n),
         is_product=product,
-        core_rate=np.where(in_lanes, 1.0, ceilings.core_rate),
+        fill_growth=np.where(in_lanes, 1.0, np.sqrt(ceilings.core_rate)),
         core_gain=core_gain(table, ceilings),
         unaligned=(n_odd + channels_odd) * product,
         wave_fill=np.clip(wave_fill, 0.05, 1.0),
         cache_ratio_log2=cache_ratio_log2,
         launches=table.launches * ceilings.dispatch_slowness,
-        dispatch_s=table.launches * ceilings.dispatch_s,
+        dispatch_s=table.launches * ceilings.dispatch_s * (table.class_index != _LAYOUT),
         count=table.count,
         matrix=matrix,
     )
+
+
+def _floor_s(table: KernelTable, ceilings: Ceilings, product: np.ndarray) -> FloatArray:
+    """Time that no kernel's body falls below [kernel]: the longest of what arithmetic, latency and memory dictate.
+
+    FLOPs ÷ the product ceiling at the highest clock; accesses that wait for each other, and on GPUs a kernel's start
+    and a product's way through k; traffic beyond what the last on-chip level holds ÷ bandwidth (no GPU's: how much of
+    it stays there is fitted).
+    """
+    arithmetic = (2 * multiplied_macs(table, ceilings) + table.other_flops) / ceilings.fastest_flops_per_s
+    stages = np.ceil(table.gemm_k / STAGE_DEPTH) * product * (ceilings.shortest_kernel_s > 0)
+    latency = ceilings.shortest_kernel_s + (table.serial_steps + stages) * MEMORY_LATENCY_S
+    spilled = np.maximum(activation_traffic(table, ceilings) - ceilings.cache_bytes, 0.0) * ceilings.spills
+    return np.maximum(np.maximum(arithmetic, latency), spilled / ceilings.bandwidth_bytes_per_s)
 
 
 def _log2_fill(extent: FloatArray, tile: int) -> FloatArray:

@@ -7,7 +7,7 @@ For a kernel of class c in context x (device + runtime + precision offsets add u
     t_body        = (t_compute³ + t_memory³)^(1/3) · exp(network + x.classes[c])
     t             = t_body + weight passes + launches · launch overhead
 
-with s_k = k/(k + ρ·k_half), ρ the core rate, s_n alike, u the cost of unaligned extents, w the filled share of the
+with s_k = k/(k + √ρ·k_half), ρ the core rate, s_n alike, u the cost of unaligned extents, w the filled share of the
 last wave, v the gain of a CPU's cores and hit = 1 ÷ (1 + (bytes ÷ cache)^q). The latency of an inference adds
 its fixed cost.
 Source: docs/model/time.md; the smooth maximum's exponent 3 and every term's gain: docs/adr/0007-time-model.md.
@@ -67,8 +67,8 @@ def saturation_log(response: Response, features: KernelFeatures) -> FloatArray:
     """Compute log(s_k · s_n · u · w) of products; 0 for other kernels."""
     c = features.class_index
     log_saturation = (
-        np.log(features.k / (features.k + features.core_rate * np.exp(response.log_k_half[c])))
-        + np.log(features.n / (features.n + features.core_rate * np.exp(response.log_n_half[c])))
+        np.log(features.k / (features.k + features.fill_growth * np.exp(response.log_k_half[c])))
+        + np.log(features.n / (features.n + features.fill_growth * np.exp(response.log_n_half[c])))
         + response.wave_exponent * np.log(features.wave_fill)
     )
     return features.is_product * log_saturation - response.unaligned_cost * features.unaligned

@@ -147,6 +147,10 @@ class Ceilings:
         Efficiency on a CPU's cores ÷ that on the cores it was fitted on: of everything, and of matrix products.
     dispatch_slowness : float
         Time of a launch ÷ that on the CPU that launches were fitted on.
+    shortest_kernel_s : float
+        See `SHORTEST_GPU_KERNEL_S`; 0 on other units.
+    spills : bool
+        Traffic beyond the last on-chip level is known to come from DRAM.
     dispatch_s : float
         Time that a GPU's host takes to launch one kernel: see `HOST_DISPATCH_S`; 0 where there is no such host.
     uses_winograd : bool
@@ -172,6 +176,8 @@ class Ceilings:
     dispatch_slowness: float = 1.0
     uses_winograd: bool = False
     dispatch_s: float = 0.0
+    shortest_kernel_s: float = 0.0
+    spills: bool = False
 
 
 _DTYPES_OF: dict[Precision, tuple[str, ...]] = {
@@ -193,13 +199,13 @@ _INTEGERS: Final = frozenset({Precision.INT8, Precision.W8A16, Precision.W4A16})
 
 
 NO_LEVEL: Final = MemoryLevel("none", None, None, Basis.UNKNOWN)
-HOST_DISPATCH_S: Final[Mapping[str, float]] = {"torch-eager": 15e-6, "torch-compile": 15e-6, "onnxruntime": 5e-6}
+HOST_DISPATCH_S: Final[Mapping[str, float]] = {"torch-eager": 15e-6, "torch-compile": 15e-6, "onnxruntime": 10e-6}
 """Time between two launches, by runtime: the host queues kernels, and a GPU that is through with them waits for it.
 
 No network of some 6,700 that were timed on an RTX 3090 or 4090 took less than 16 µs per launch, whatever its size,
 though the smallest (tinynet_e, 106 × 106) has half of that to do. A slow host takes several times as long. ONNX
-Runtime's, which runs no Python, is assumed; TensorRT's and captured graphs' launches cost the device more than the
-host."""
+Runtime's, which runs no Python, is assumed (a ResNet-50 of batch 1 takes about 1 ms on any fast GPU, recalled);
+TensorRT's and captured graphs' launches cost the device more than the host."""
 
 
 def ceilings_of(unit: Unit, precision: Precision, runtime: str = "") -> Ceilings:
@@ -222,13 +228,12 @@ def ceilings_of(unit: Unit, precision: Precision, runtime: str = "") -> Ceilings
     held = held_clock_fraction(unit)
     on_chip = next((level for level in unit.memory if level.keeps_weights), NO_LEVEL)
     product = rated * held * shared_fraction(unit) * _tensor_engine_fraction(unit)
+    gpu = unit.kind is UnitKind.GPU
     return Ceilings(
         product_flops_per_s=product,
         rated_flops_per_s=rated,
         fastest_flops_per_s=rated * _fastest_clock_ratio(unit, held),
-        vector_flops_per_s=vector.flops_per_s * product / rated
-        if vector
-        else rated * held / VECTOR_FRACTION_OF_PRODUCT,
+        vector_flops_per_s=vector.flops_per_s * product / rated if vector else rated * held * _vector_fraction(unit),
         bandwidth_bytes_per_s=on_chip.bandwidth_bytes_per_s or unit.dram_bandwidth_bytes_per_s,
         core_count=unit.core_count or 1,
         cache_bytes=_last_cache_bytes(unit),
@@ -237,27 +242,40 @@ def ceilings_of(unit: Unit, precision: Precision, runtime: str = "") -> Ceilings
         weight_bandwidth_bytes_per_s=unit.dram_bandwidth_bytes_per_s,
         kept_weight_bytes=float(on_chip.size_bytes or 0),
         has_tensor_engine=unit.kind is not UnitKind.CPU,
-        core_rate=_core_rate(unit, rated),
+        core_rate=core_rate(unit, rated),
         fast_core_ratio=fast_core_ratio(unit),
         narrow_core_gain=narrow_core_gain(unit),
         matrix_product_gain=matrix_product_gain(unit),
         dispatch_slowness=dispatch_slowness(unit),
-        dispatch_s=HOST_DISPATCH_S.get(runtime, 0.0) if unit.kind is UnitKind.GPU else 0.0,
-        uses_winograd=unit.kind is UnitKind.GPU and precision is Precision.FP32,
+        dispatch_s=HOST_DISPATCH_S.get(runtime, 0.0) if gpu else 0.0,
+        uses_winograd=gpu and (precision is Precision.FP32 or unit.ceiling("fp16", engine="tensor") is None),
+        shortest_kernel_s=SHORTEST_GPU_KERNEL_S if gpu else 0.0,
+        spills=not gpu,
     )
 
 
+SHORTEST_GPU_KERNEL_S: Final = 2e-6
+"""Body of a kernel that does next to nothing, beside its launch: blocks start, wait for memory once and retire
+(assumed; profilers show 1.5 to 3 µs). No record of a batch of 64 or more decides."""
 WINOGRAD_REDUCTION: Final = 2.25
 """Multiplications of a 3×3 convolution ÷ those of F(2×2, 3×3): 36 ÷ 16. Source: Lavin & Gray (2016), CVPR, section 4.1.
-cuDNN takes it for fp32 on CUDA cores (scudnn_winograd kernels in NeuSight's records); tensor cores do not."""
+cuDNN takes it for fp32 on CUDA cores (scudnn_winograd kernels in NeuSight's records); so do phones' delegates and
+Metal (assumed); tensor cores do not."""
 
 
 NPU_CHANNEL_LANES: Final = 32
 """Channels that a Hexagon HTP activation is padded to a multiple of (recalled, not checked against a source; kept
 for its held-out error)."""
-VECTOR_FRACTION_OF_PRODUCT: Final = 16.0
-"""Product rate ÷ vector rate assumed where no vector rate is published (NPUs): a 1024-bit vector unit beside
-a 32×32 array; the calibrated response absorbs the rest."""
+HEXAGON_VECTOR_FRACTION: Final = 1 / 16
+"""Vector ÷ product rate assumed where no vector rate is published: a 1024-bit vector unit beside a 32×32 array; the
+calibrated response absorbs the rest."""
+VECTOR_FRACTION: Final = 1 / 4
+"""The same on other makes, whose arrays run depthwise convolutions themselves, at part of their width (assumed: at a
+sixteenth, MobileNetV2 on an Ethos-U55 took four times the 7 ms that are published, recalled)."""
+
+
+def _vector_fraction(unit: Unit) -> float:
+    return HEXAGON_VECTOR_FRACTION if unit.architecture.startswith("hexagon") else VECTOR_FRACTION
 
 
 def _rate(unit: Unit, dtype: str) -> float | None:
@@ -295,7 +313,8 @@ def held_clock_fraction(unit: Unit) -> float:
     return float(min(held, highest) / boost)
 
 
-def _core_rate(unit: Unit, rated_flops_per_s: float) -> float:
+def core_rate(unit: Unit, rated_flops_per_s: float) -> float:
+    """See `Ceilings.core_rate`."""
     if unit.kind is not UnitKind.GPU or not unit.core_count or not unit.boost_clock_hz:
         return 1.0
     return max(1.0, rated_flops_per_s / unit.core_count / unit.boost_clock_hz / GEFORCE_FLOPS_PER_CYCLE)
@@ -355,10 +374,14 @@ def roofline_times(table: KernelTable, ceilings: Ceilings) -> RooflineTimes:
     padding = np.where(product, channel_padding(table, ceilings.channel_lanes), 1.0)
     vector_flops = table.other_flops + table.special_flops
     compute = 2 * multiplied_macs(table, ceilings) * padding / product_rate + vector_flops / ceilings.vector_flops_per_s
-    traffic = table.bytes_read + table.bytes_written - table.weight_bytes * ceilings.streams_weights
-    memory = traffic * padding / ceilings.bandwidth_bytes_per_s
+    memory = activation_traffic(table, ceilings) * padding / ceilings.bandwidth_bytes_per_s
     slowdown = loop_slowdown(table, ceilings)
     return RooflineTimes(compute * slowdown.compute, memory * slowdown.memory)
+
+
+def activation_traffic(table: KernelTable, ceilings: Ceilings) -> FloatArray:
+    """Bytes that a kernel itself waits for [kernel]: all it moves, but for weights that are streamed beside it."""
+    return table.bytes_read + table.bytes_written - table.weight_bytes * ceilings.streams_weights
 
 
 def multiplied_macs(table: KernelTable, ceilings: Ceilings) -> FloatArray:

@@ -11,6 +11,7 @@ from estimator.lowering.runtimes import runtime_rules
 from estimator.lowering.runtimes.inductor_cpu import (
     ALIASED_WEIGHT_PASSES,
     BATCH_NORM_SPECIAL_FLOPS,
+    FLOATS_PER_LINE,
     SPECIAL_FLOPS,
 )
 
@@ -62,7 +63,7 @@ STANDARDISED = (
 
 
 def test_a_filter_that_is_standardised_is_read_twice_and_stays_a_filter():
-    standardise, convolution = kernels(STANDARDISED)
+    standardise, convolution = kernels(STANDARDISED.replace("1,8,4,4", "1,8,64,64").replace("1,16,4,4", "1,16,64,64"))
     assert standardise.kernel_class is KernelClass.CAST_WEIGHT
     assert (standardise.bytes_read, standardise.bytes_written) == (2 * 4608, 4608)
     assert standardise.outer_extent == 16
@@ -85,7 +86,39 @@ def test_a_depthwise_convolution_of_tokens_runs_in_plain_layout():
 
 def test_a_dense_filter_says_that_it_is_channels_last():
     dense = PLAIN.replace("w f32[8,1,3,3]", "w f32[8,8,3,3]").replace(" groups=8", "")
-    assert [kernel.kernel_class for kernel in kernels(dense)] == [KernelClass.CONV_DENSE]
+    wide = dense.replace("1,16,8]", "1,4096,8]").replace("1,8,4,4", "1,8,64,64").replace("[8,1,32,8]", "[8,1,512,8]")
+    assert [kernel.kernel_class for kernel in kernels(wide)] == [KernelClass.CONV_DENSE]
+
+
+def convolution(side: int, kernel: int, *, batch: int = 1, channels: int = 20) -> str:
+    image = f"{batch},{channels},{side},{side}"
+    return (
+        f"input x f32[{image}]\nparameter w f32[{channels},{channels},{kernel},{kernel}]\n"
+        f"y f32[{image}] = conv(x, w) kernel=[{kernel},{kernel}] stride=[1,1] "
+        f"padding=[{kernel // 2},{kernel // 2}] dilation=[1,1]\noutput y\n"
+    )
+
+
+def test_one_small_image_is_multiplied_as_it_is_and_unfolded_for_a_window():
+    """20 · 32² = 20,480 elements are the most that PyTorch keeps from oneDNN."""
+    (pointwise,) = kernels(convolution(32, 1))
+    product, columns = kernels(convolution(32, 3))
+    assert pointwise.kernel_class is product.kernel_class is KernelClass.MATMUL
+    assert (columns.kernel_class, columns.bytes_written) == (KernelClass.TRANSPOSE, 4 * 32 * 32 * 20 * 9)
+
+
+@pytest.mark.parametrize("lines", [convolution(33, 1), convolution(32, 1, batch=2), convolution(8, 5)])
+def test_larger_images_batches_and_large_windows_go_to_onednn(lines: str):
+    (kernel,) = kernels(lines)
+    assert kernel.kernel_class in (KernelClass.CONV_POINTWISE, KernelClass.CONV_DENSE)
+
+
+def test_a_single_query_is_as_wide_as_a_vector():
+    (kernel,) = kernels(
+        "input q f32[1,4,1,32]\ninput k f32[1,4,64,32]\ninput v f32[1,4,64,32]\n"
+        "y f32[1,4,1,32] = attention(q, k, v) \noutput y\n"
+    )
+    assert kernel.gemm.n == FLOATS_PER_LINE
 
 
 @pytest.mark.parametrize(("k", "passes"), [(1024, ALIASED_WEIGHT_PASSES), (1152, 1.0)])

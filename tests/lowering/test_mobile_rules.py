@@ -116,6 +116,28 @@ def test_a_permutation_is_a_kernel_unless_channels_last_makes_it_an_identity(run
     assert (KernelClass.TRANSPOSE in classes(permuted(source, result), runtime)) is expected
 
 
+@RUNTIMES
+@pytest.mark.parametrize(("strides", "expected"), [("", False), (" strides[1,64,768,768]", True)])
+def test_moving_an_axis_of_one_is_no_permutation_whatever_the_extents(runtime, strides, expected):
+    """[64, 1, 12, 64] → [64, 12, 1, 64]: the two axes of 64 stay where they are, or change places."""
+    graph = f"""\
+graph heads
+input x f32[64,1,12,64]
+input other f32[4,4] strides[1,4]
+a f32[64,1,12,64] = unary(x) function=exp
+p f32[64,12,1,64]{strides} = view(a) function=permute
+y f32[64,12,1,64] = unary(p) function=neg
+z f32[4,4] = unary(other) function=neg
+output y
+output z
+"""
+    assert (KernelClass.TRANSPOSE in classes(graph, runtime)) is expected
+
+
+def test_equal_extents_without_strides_may_have_changed_places():
+    assert KernelClass.TRANSPOSE in classes(permuted("2,5,5", "2,5,5"))
+
+
 def test_a_permutation_moves_every_element_once_each_way():
     (transpose,) = [k for k in kernels(permuted("1,6,2,3", "1,2,6,3")) if k.kernel_class is KernelClass.TRANSPOSE]
     assert transpose.bytes_moved == 2 * FLOAT * 6 * 2 * 3

@@ -89,3 +89,18 @@ def test_another_make_of_npu_runs_its_native_precision_as_a_hexagon_runs_int8():
     """Core ML lists fp16 first on Apple's; its rate says the rest."""
     half, bytes_ = (family("a14/npu", "coreml", precision).offset for precision in (Precision.FP16, Precision.INT8))
     np.testing.assert_array_equal(half.vector(), bytes_.vector())
+
+
+def test_the_more_a_core_exceeds_those_with_records_the_wider_the_interval():
+    measured, half, eighth = (
+        family(d, "torch-eager", Precision.FP16).spread for d in ("l40s", "a100-pcie-40gb", "b200")
+    )
+    assert measured.log_p90 < half.log_p90 < eighth.log_p90
+    assert measured.log_p10 > half.log_p10 > eighth.log_p10
+
+
+def test_half_precision_on_a_cpu_departs_as_fp32_does():
+    fp32, *halves = (
+        family("raspberry-pi-5", "onnxruntime", p) for p in (Precision.FP32, Precision.FP16, Precision.BF16)
+    )
+    assert all(half.offset.memory == fp32.offset.memory for half in halves)

@@ -52,6 +52,13 @@ def test_equal_chunks_wait_for_the_slow_cores():
     assert fast_core_ratio(HYBRID) == 128 / 32
 
 
+def test_a_part_of_equal_cores_works_with_all_of_them():
+    equal = replace(HYBRID, vector_bits=128, clusters=(CoreCluster("all", 12, 2e9, 16.0),))
+    phone = replace(HYBRID, vector_bits=128)
+    assert shared_fraction(equal) == 1.0
+    assert shared_fraction(phone) == pytest.approx((2 * 128 + 2 * 32) / (2 * 128 + 6 * 32))  # the fastest four of eight
+
+
 def test_no_product_outruns_all_cores_together_but_some_outrun_equal_chunks():
     """Fast cores that finish early take further work where the schedule lets them, so chunks bound nothing."""
     for name in ("sd865/cpu", "i7-12700h"):

@@ -5,7 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from estimator.timing.features import DEVICE_RELATIVE, FEATURE_NAMES, NETWORK_FEATURES
+from estimator.lowering.kernel import Kernel, KernelClass, KernelTable
+from estimator.timing.features import (
+    DEVICE_RELATIVE,
+    FEATURE_NAMES,
+    MEMORY_LATENCY_S,
+    NETWORK_FEATURES,
+    kernel_features,
+)
+from estimator.timing.roofline import Ceilings
 from tests.timing.coefficients import CEILINGS, features_of, product
 
 
@@ -36,6 +44,35 @@ def test_the_floor_is_flops_over_the_ceiling_at_the_highest_clock():
 def test_accesses_that_wait_for_each_other_take_their_latency_one_by_one():
     waiting = replace(product(0, 8), serial_steps=1_000_000)
     assert features_of(waiting).floor_s[0] == pytest.approx(1_000_000 * 200e-9)
+
+
+GPU = replace(CEILINGS, shortest_kernel_s=2e-6, fastest_flops_per_s=1e15)
+
+
+def floor_s(kernel: Kernel, ceilings: Ceilings) -> float:
+    return float(kernel_features(KernelTable.from_kernels([kernel]), ceilings).floor_s[0])
+
+
+def test_a_product_waits_for_memory_once_every_256_steps():
+    assert floor_s(product(1000, 8, k=257), GPU) == pytest.approx(2e-6 + 2 * MEMORY_LATENCY_S)
+    assert floor_s(replace(product(1000, 8), kernel_class=KernelClass.POINTWISE), GPU) == pytest.approx(2e-6)
+
+
+def test_what_exceeds_the_last_cache_comes_from_dram():
+    cache, weights = int(CEILINGS.cache_bytes), 500
+    moved = cache + 1000
+    assert floor_s(product(0, moved), replace(CEILINGS, spills=True)) == pytest.approx(1000 / 10)
+    assert floor_s(product(0, moved), CEILINGS) == 0.0
+    streamed = replace(CEILINGS, spills=True, streams_weights=True)
+    assert floor_s(product(0, moved, weights=weights), streamed) == pytest.approx(500 / 10)
+
+
+def test_a_library_that_changes_the_layout_is_called_once():
+    copy, loop = (
+        replace(product(0, 8), kernel_class=kernel_class) for kernel_class in (KernelClass.LAYOUT, KernelClass.COPY)
+    )
+    table = KernelTable.from_kernels([copy, loop])
+    assert kernel_features(table, replace(CEILINGS, dispatch_s=15e-6)).dispatch_s.tolist() == [0.0, 15e-6]
 
 
 def test_a_network_sees_neither_ridge_nor_cache_nor_cores():

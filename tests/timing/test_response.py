@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from estimator.lowering.kernel import KernelTable
+from estimator.timing.features import kernel_features
 from estimator.timing.response import cache_hit, combined_offset, kernel_times
 from tests.timing.coefficients import (
     CEILINGS,
@@ -36,12 +38,15 @@ def test_a_half_extent_halves_the_rate_of_a_product_of_that_length():
     )
 
 
-def test_a_core_of_twice_the_rate_needs_twice_the_length_for_half_of_it():
+def test_a_core_of_four_times_the_rate_needs_twice_the_length_for_half_of_it():
+    """Which no product pays for by more than the rate: at worst √ρ in k times √ρ in n."""
     halved = replace(ideal_response(), log_k_half=ideal_response().log_k_half * 0 + math.log(128))
-    features = features_of(product(1500, 0, k=128))
-    faster = replace(features, core_rate=2 * features.core_rate)
-    slow, fast = (kernel_times(halved, f, no_offset()).compute_s[0] for f in (features, faster))
-    assert fast / slow == pytest.approx((128 + 2 * 128) / (128 + 128))
+    slow, fast = (
+        kernel_features(KernelTable.from_kernels([product(1500, 0, k=128)]), replace(CEILINGS, core_rate=rate))
+        for rate in (1.0, 4.0)
+    )
+    slow_s, fast_s = (kernel_times(halved, features, no_offset()).compute_s[0] for features in (slow, fast))
+    assert fast_s / slow_s == pytest.approx((128 + 2 * 128) / (128 + 128))
 
 
 def test_an_offset_scales_rates_and_overheads_by_its_exponential():

@@ -183,9 +183,9 @@ def test_winograd_does_sixteen_of_thirty_six_multiplications():
 @pytest.mark.parametrize(
     ("device", "precision", "expected"),
     [("v100-pcie-32gb", Precision.FP32, True), ("v100-pcie-32gb", Precision.AMP_FP16, False),
-     ("i9-10940x", Precision.FP32, False)],
+     ("i9-10940x", Precision.FP32, False), ("sd865/gpu", Precision.FP16, True), ("sd865/npu", Precision.INT8, False)],
 )  # fmt: skip
-def test_only_fp32_on_gpus_takes_winograd(device, precision, expected):
+def test_gpus_take_winograd_where_no_tensor_core_multiplies(device, precision, expected):
     assert ceilings_of(load_device(device)[1], precision).uses_winograd is expected
 
 
@@ -205,7 +205,7 @@ def test_a_depthwise_convolution_gains_nothing_from_tensor_cores():
     ceilings = ceilings_of(unit, Precision.FP16)
     (seconds,) = times_of(depthwise, ceilings).compute_s
     assert seconds == pytest.approx(2 * 64 * 3136 * 9 / ceilings.vector_flops_per_s)
-    assert kernel_features(depthwise, ceilings).core_rate[0] == 1.0 < ceilings.core_rate
+    assert kernel_features(depthwise, ceilings).fill_growth[0] == 1.0 < ceilings.core_rate
 
 
 def test_only_a_gpu_has_a_host_that_dispatches():

@@ -14,6 +14,7 @@ from dataclasses import replace
 from estimator.catalogue.device import UnitKind
 from estimator.dtypes import Precision
 from estimator.ir.op import ConvAttrs, Op, OpKind
+from estimator.ir.tensor import TensorSpec
 from estimator.lowering.classify import REORDERING_VIEWS, function_of, gemm_of
 from estimator.lowering.fuse import Expansion, FusionRule, Lowering
 from estimator.lowering.kernel import Gemm, Kernel, KernelClass
@@ -112,16 +113,24 @@ def is_materialised_view(op: Op, lowering: Lowering) -> bool:
 
 def _reorders(op: Op, lowering: Lowering) -> bool:
     tensors = lowering.graph.tensors
-    source, result = tensors[op.inputs[0]].shape, tensors[op.outputs[0]].shape
-    if [n for n in source if n > 1] == [n for n in result if n > 1] and len({n for n in source if n > 1}) == len(
-        [n for n in source if n > 1]
-    ):
+    before, after = _long_axes(tensors[op.inputs[0]]), _long_axes(tensors[op.outputs[0]])
+    extents = [extent for extent, _ in before]
+    told_apart = len(set(extents)) == len(extents)
+    if extents == [extent for extent, _ in after] and (told_apart or (lowering.knows_strides and before == after)):
         return False
+    source, result = tensors[op.inputs[0]].shape, tensors[op.outputs[0]].shape
     if len(source) == 4 and result in ((source[0], *source[2:], source[1]), (source[0], source[3], *source[1:3])):
         return False
     if result == (*source[:-2], source[-1], source[-2]):
         return not (_feeds_only_products(op, lowering) or _comes_from_convolution(op, lowering))
     return True
+
+
+def _long_axes(tensor: TensorSpec) -> list[tuple[int, int]]:
+    """(extent, stride) of every axis of more than one element: a view that only moves axes of one keeps them."""
+    shape = tensor.shape
+    strides = tensor.strides or [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    return [(extent, stride) for extent, stride in zip(shape, strides, strict=True) if extent > 1]
 
 
 def _feeds_only_products(op: Op, lowering: Lowering) -> bool:
