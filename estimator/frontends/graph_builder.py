@@ -132,6 +132,19 @@ class GraphBuilder:
             self._op_names = kept_names
             del self.ops[kept_ops:]
 
+    @contextmanager
+    def undone_on(self, failure: type[Exception]) -> Iterator[None]:
+        """Build something that may turn out undecidable: on `failure`, which passes on, the graph is as before."""
+        ops, tensors, derived, orders = len(self.ops), dict(self.tensors), dict(self.derived_from), dict(self.orders)
+        notes, names = dict(self._notes), dict(self._op_names)
+        try:
+            yield
+        except failure:
+            del self.ops[ops:]
+            self.tensors, self.derived_from, self.orders = tensors, derived, orders
+            self._notes, self._op_names = notes, names
+            raise
+
     def freeze(
         self,
         name: str,

@@ -13,7 +13,7 @@ from estimator.frontends.shape_arithmetic import (
     reshaped,
 )
 from estimator.frontends.tflite_importer import TfliteNode, TfliteProblem, rule
-from estimator.ir.op import AxisAttrs, ControlAttrs, CopyAttrs, FunctionAttrs, OpKind
+from estimator.ir.op import AxisAttrs, CopyAttrs, FunctionAttrs, OpKind
 from estimator.ir.tensor import Shape
 
 
@@ -281,15 +281,3 @@ def _assign_variable(node: TfliteNode) -> None:
     builder.add_tensor(state, value.shape, value.dtype, quantised=value.quantised)
     attrs = CopyAttrs("assign_variable")
     builder.emit(OpKind.COPY, (value.name,), (state,), attrs, name=node.name, source=node.source)
-
-
-@rule("IF", "WHILE")
-def _control(node: TfliteNode) -> None:
-    """Bodies are other subgraphs; which one runs, or how often, is data."""
-    subgraphs = node.importer.model.subgraphs
-    chosen = [node.option(i, "i") for i in (0, 1)]
-    bodies = [subgraphs[i] for i in chosen if 0 <= i < len(subgraphs)]
-    count = sum(len(body.operators) for body in bodies)
-    node.importer.builder.note(f"{node.op_type} {node.name!r} depends on data: {count} operators not counted")
-    attrs = ControlAttrs(node.op_type.lower(), tuple(b.name or f"subgraph {i}" for i, b in enumerate(bodies)))
-    node.emit_unknown("control flow", OpKind.CONTROL, attrs)

@@ -93,6 +93,30 @@ def test_a_shape_of_another_rank_is_a_usage_error() -> None:
         load_tflite(DATA / "resizable.tflite", input_shapes={"": (1, 32)})
 
 
+def test_extents_that_the_file_leaves_open_follow_from_the_batch() -> None:
+    """Keras flattens [batch, 5, 3] for a dense layer at run time; the file has 1 where it does not know."""
+    for batch in (1, 3):
+        graph = load_tflite(DATA / "sequence.tflite", batch=batch)
+        dense = next(op for op in graph.ops if op.kind is OpKind.LINEAR)
+        assert graph.inputs_of(dense)[0].shape == (batch * 5, 3)
+        assert graph.outputs_of(dense)[0].shape == (batch * 5, 4)
+
+
+def test_a_loop_of_known_length_is_counted_step_by_step() -> None:
+    graph = load_tflite(DATA / "sequence.tflite")
+    dense, step = 5 * 3 * 4, 4 * 2 * (4 + 2)  # 4 gates of 2 units read 4 inputs and 2 states
+    assert graph_cost(graph).total.macs == dense + 5 * step
+    assert graph_cost(graph).coverage == 1
+    assert graph.params == 3 * 4 + 4 * 2 * (4 + 2 + 1)  # read in every step, counted once; a bias of 0 is dropped
+    assert not any("not counted" in note for note in graph.notes)
+
+
+def test_transposed_convolution_of_volumes_multiplies_per_input_and_tap() -> None:
+    graph = load_tflite(DATA / "volume.tflite")
+    assert graph_cost(graph).total.macs == (3 * 4 * 5 * 2) * 6 * 2**3  # inputs × channels out × taps
+    assert graph.outputs_of(graph.ops[0])[0].shape == (1, 6, 8, 10, 6)
+
+
 def test_rules_name_real_operators() -> None:
     assert set(RULES) <= set(OPERATORS)
 
