@@ -274,6 +274,19 @@ def test_a_tied_weight_counts_once(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- quantised
 
 
+def test_parts_of_a_weight_are_parameters_until_they_add_up_to_it(tmp_path: Path) -> None:
+    nodes = [
+        node("Split", "w", "a b", axis=1, num_outputs=2),
+        node("Split", "w", "c d", axis=0, num_outputs=2),
+        node("MatMul", "x a", "xa"),
+        node("MatMul", "x b", "xb"),
+        node("MatMul", "z c", "zc"),
+    ]
+    inputs = [value("x", [1, 6]), value("z", [1, 3])]
+    graph = graph_of(model(nodes, inputs, "xa xb zc", [weight("w", 6, 4)]), tmp_path)
+    assert graph.params == 6 * 4
+
+
 def test_qdq_leaves_stored_integers_as_weights(tmp_path: Path) -> None:
     nodes = [
         node("QuantizeLinear", "x s z", "xq"),
