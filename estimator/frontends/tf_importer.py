@@ -167,7 +167,7 @@ class TfImporter:
         self.bound.update(zip((node.key(outer) for outer in node.op.outputs), results, strict=True))
 
     def body_of(self, name: str, node: TfNode) -> Body | None:
-        """Function `name` as `node` calls it; None if it is not in the file or nested too deep."""
+        """Import function `name` as `node` calls it; None if it is not in the file or nested too deep."""
         definition = self.functions.get(name)
         return None if definition is None or node.depth >= MAX_CALL_DEPTH else self._function_body(definition, node)
 

@@ -114,7 +114,7 @@ def _from_graph_def(
 
 
 def _placeholders(graph_def: Any) -> list[Any]:
-    """Inputs of the file; one without a shape that nothing reads is left over from lowered control flow."""
+    """Find the inputs; one without a shape that nothing reads is left over from lowered control flow."""
     read = {name.lstrip("^").partition(":")[0] for node in graph_def.node for name in node.input}
     placeholders = [node for node in graph_def.node if node.op == "Placeholder"]
     return [p for p in placeholders if p.name in read or not p.attr["shape"].shape.unknown_rank]
