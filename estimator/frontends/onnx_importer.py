@@ -104,7 +104,7 @@ class OnnxImporter:
             raise ModelFileError(f"subgraphs or functions are nested more than {MAX_NESTING} deep")
         for tensor in graph.initialisers:
             self.declare_weight(frame, tensor.name, tensor)
-        for index, node in enumerate(graph.nodes):
+        for index, node in enumerate(_in_order(graph.nodes)):
             self._import_node(node, frame, index)
 
     def _import_node(self, wire: WireNode, frame: Frame, index: int) -> None:
@@ -464,6 +464,25 @@ class Node:
                 if all(extent is not None for extent in extents):
                     return tuple(e for e in extents if e is not None), ELEMENT_TYPES[value.element_type].dtype
         return None
+
+
+def _in_order(nodes: Sequence[WireNode]) -> Sequence[WireNode]:
+    """Put nodes behind those they read; files are sorted by rule, and some converters break it."""
+    maker = {name: i for i, node in enumerate(nodes) for name in node.outputs if name}
+    sources = [[maker[name] for name in node.inputs if name in maker] for node in nodes]
+    if all(source < i for i, read in enumerate(sources) for source in read):
+        return nodes
+    order: dict[int, None] = {}
+    for start in range(len(nodes)):
+        pending, entered = [start], set[int]()
+        while pending:
+            missing = [s for s in sources[pending[-1]] if s not in order and s not in entered]
+            entered.add(pending[-1])
+            if missing:
+                pending.append(missing[0])
+            else:
+                order.setdefault(pending.pop())
+    return [nodes[i] for i in order]
 
 
 def _checked(shape: Sequence[int]) -> Shape:
