@@ -170,6 +170,12 @@ def _batch_norm(call: Call) -> Mapped:
     return Mapped(OpKind.NORM, present((x, scale, shift, mean, var)), NormAttrs("batch", scale is not None))
 
 
+def _batch_norm_of_batch(call: Call) -> Mapped:
+    """_native_batch_norm_legit(input, weight, bias, …): statistics of the batch itself."""
+    x, scale, shift = call.args[:3]
+    return Mapped(OpKind.NORM, present((x, scale, shift)), NormAttrs("batch", scale is not None))
+
+
 def _instance_norm(call: Call) -> Mapped:
     """instance_norm(input, weight, bias, running_mean, running_var, …)."""
     x, scale, shift, mean, var = call.args[:5]
@@ -273,6 +279,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(
         ("batch_norm", "native_batch_norm", "cudnn_batch_norm", "_native_batch_norm_legit_no_training",
          "_batch_norm_impl_index"), _batch_norm),
+    "_native_batch_norm_legit": _batch_norm_of_batch,
     "instance_norm": _instance_norm,
     **dict.fromkeys(("layer_norm", "native_layer_norm"), _layer_norm),
     "rms_norm": _rms_norm,

@@ -216,3 +216,53 @@ def test_views_are_judged_as_torch_does() -> None:
         for target in ((24,), (6, 4), (4, 6), (2, 12), (3, 8), (1, 24, 1), (2, 3, 2, 2)):
             shares = x.reshape(target).untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
             assert can_view(tuple(x.shape), tuple(x.stride()), target) == shares, (order, target)
+
+
+def test_a_weight_under_two_names_is_one_weight(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Tied(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = torch.nn.Embedding(50, 8)
+            self.head = torch.nn.Linear(8, 50, bias=False)
+            self.head.weight = self.table.weight
+
+        def forward(self, ids: Any) -> Any:
+            return self.head(self.table(ids))
+
+    torch.export.save(torch.export.export(Tied(), (torch.zeros(2, 5, dtype=torch.int64),)), tmp_path / "tied.pt2")
+    graph = load_pt2(tmp_path / "tied.pt2")
+    assert graph.params == 50 * 8
+    assert graph_cost(graph).total.macs == (2 * 5) * 8 * 50
+
+
+def test_an_extent_that_data_decides_is_as_large_as_it_can_be(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Positive(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, x: Any) -> Any:
+            return x[x > 0] * 2
+
+    torch.export.save(torch.export.export(Positive(), (torch.zeros(4, 5),), strict=False), tmp_path / "positive.pt2")
+    graph = load_pt2(tmp_path / "positive.pt2")
+    assert graph.tensors[graph.outputs[0]].shape == (4 * 5,)
+    assert any("depends on data" in note for note in graph.notes)
+
+
+def test_composite_operators_are_counted_by_what_they_do(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Composite(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, a: Any, b: Any) -> Any:
+            product = torch.tensordot(a, b, dims=([2], [1]))  # [2, 3, 4] and [5, 4, 6]
+            inner = torch.inner(a, a)
+            grid = torch.meshgrid(a[0, 0], a[0, 0], indexing="ij")
+            return product, inner, torch.diff(a), torch.fft.fftshift(a), grid
+
+    arguments = (torch.zeros(2, 3, 4), torch.zeros(5, 4, 6))
+    torch.export.save(torch.export.export(Composite(), arguments, strict=False), tmp_path / "composite.pt2")
+    graph = load_pt2(tmp_path / "composite.pt2")
+    cost = graph_cost(graph)
+    assert cost.coverage == 1
+    assert cost.total.macs == (2 * 3) * (5 * 6) * 4 + (2 * 3) * (2 * 3) * 4  # pairs of free axes × contracted
