@@ -6,7 +6,7 @@ Each becomes the op that does its work. torch is not there to take it apart (`Op
 from __future__ import annotations
 
 from estimator.frontends.aten_call import Call, Mapped, Rule
-from estimator.frontends.aten_compute import canonical_equation
+from estimator.frontends.aten_compute import bilinear, canonical_equation
 from estimator.ir.op import CopyAttrs, EinsumAttrs, FunctionAttrs, NormAttrs, OpKind
 
 
@@ -58,6 +58,7 @@ def _binary(function: str) -> Rule:
 RULES: dict[str, Rule] = {
     "meshgrid": _meshgrid,
     "_weight_norm": _weight_norm,
+    "bilinear": bilinear,
     "inner": _inner,
     "tensordot": _tensordot,
     "diff": _binary("sub"),
