@@ -262,7 +262,7 @@ def _quantised_lstm(node: Node) -> None:
     for index in (1, 2):
         spec = node.input(index)
         node.as_weight(index)
-        node.view_input(index, (spec.shape[0], spec.shape[2], spec.shape[1]), "transpose")
+        node.view_input(index, (spec.shape[0] * spec.shape[2], spec.shape[1]), "gates")
     node.as_weight(3)
     steps, batch = x.shape[:2]
     state = ((directions, batch, hidden), x.dtype)

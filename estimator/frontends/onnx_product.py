@@ -238,6 +238,8 @@ def _recurrent(node: Node) -> None:
     x, w, r = node.input(0), node.input(1), node.input(2)
     for index in (1, 2, 3, 7):
         node.as_weight(index)
+    for index, weight in ((1, w), (2, r)):  # as one product of all gates and directions
+        node.view_input(index, (math.prod(weight.shape[:-1]), weight.shape[-1]), "gates")
     for index in (5, 6):  # what a sequence starts from is state, stored or not
         node.as_weight(index, TensorRole.BUFFER)
     directions, hidden = w.shape[0], node.int_attr("hidden_size", r.shape[-1])
