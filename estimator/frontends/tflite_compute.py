@@ -15,7 +15,7 @@ from estimator.frontends.shape_arithmetic import (
     reduced_shape,
     same_padding,
 )
-from estimator.frontends.tflite_importer import TfliteNode, TfliteProblem, rule
+from estimator.frontends.tflite_importer import TfliteNode, TfliteProblem, custom_rule, rule
 from estimator.ir.op import (
     ConvAttrs,
     EinsumAttrs,
@@ -299,6 +299,12 @@ def _top_k(node: TfliteNode) -> None:
 @rule("NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5")
 def _nms(node: TfliteNode) -> None:
     node.emit_many(OpKind.NMS, [None] * len(node.operator.outputs), inputs=(0, 1))
+
+
+@custom_rule("TFLite_Detection_PostProcess")
+def _detection(node: TfliteNode) -> None:
+    """Box encodings[1, n, 4], scores[1, n, classes], anchors[n, 4]: decoded, then pairs of boxes are compared."""
+    node.emit_many(OpKind.NMS, [None] * len(node.operator.outputs), inputs=(0, 1, 2))
 
 
 @rule("RFFT2D")

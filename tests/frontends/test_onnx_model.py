@@ -80,7 +80,7 @@ def test_an_lstm_is_one_op_with_its_weights(tmp_path: Path) -> None:
     graph = graph_of(model([lstm], [value("x", [9, 2, 5])], "y", weights), tmp_path)
     (op,) = graph.ops
     assert op.attrs == RnnAttrs("lstm", 6, 1, True, False, True)
-    assert [graph.tensors[n].shape for n in op.inputs[1:3]] == [(2 * 4 * 6, 5), (2 * 4 * 6, 6)]  # [gates, width], as torch
+    assert [graph.tensors[n].shape for n in op.inputs[1:3]] == [(2 * 4 * 6, 5), (2 * 4 * 6, 6)]
     assert out_shape(graph) == (9, 2, 2, 6)
     assert graph_cost(graph).total.macs == (9 * 2) * 2 * 4 * 6 * (5 + 6)
 

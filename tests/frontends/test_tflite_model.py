@@ -159,3 +159,26 @@ def test_resized_extents_are_those_of_the_interpreter(size: tuple[int, int]) -> 
     graph = load_tflite(path, input_shapes={"": shape})
     ours = {t.name: t.shape for op in graph.ops for t in graph.outputs_of(op)}
     assert ours == {name: theirs[name] for name in ours}
+
+
+def test_the_detection_head_compares_pairs_of_boxes(tmp_path: Path) -> None:
+    """A custom operator: encodings[1, n, 4], scores[1, n, classes], anchors[n, 4] -> boxes, classes, scores, count."""
+    schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    flatbuffers = pytest.importorskip("flatbuffers")
+    shapes = [[1, 20, 4], [1, 20, 5], [20, 4], [1, 10, 4], [1, 10], [1, 10], [1]]
+    model, graph, operator, code = schema.ModelT(), schema.SubGraphT(), schema.OperatorT(), schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    code.customCode = "TFLite_Detection_PostProcess"
+    graph.tensors = []
+    for number, shape in enumerate(shapes):
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.buffer = f"t{number}".encode(), shape, 0
+        graph.tensors.append(tensor)
+    operator.inputs, operator.outputs = [0, 1, 2], [3, 4, 5, 6]
+    graph.inputs, graph.outputs, graph.operators = [0, 1, 2], [3, 4, 5, 6], [operator]
+    model.version, model.operatorCodes, model.subgraphs, model.buffers = 3, [code], [graph], [schema.BufferT()]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    (tmp_path / "head.tflite").write_bytes(builder.Output())
+    cost = graph_cost(load_tflite(tmp_path / "head.tflite"))
+    assert (cost.coverage, cost.total.other_flops) == (1, 13 * 20 * 19 // 2)
