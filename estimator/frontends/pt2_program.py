@@ -29,6 +29,9 @@ from estimator.ir.tensor import Shape, TensorRole, TensorSpec
 
 MAX_NODES = 500_000
 MAX_ASSUMED_EXTENT = 1 << 31
+MAX_DEPTH = 16
+_REGIONS = ("wrap", "invoke_subgraph", "hints_wrapper", "tag_activation_checkpoint", "strict_mode")
+"""Higher-order operators that run their body once."""
 _RULES = {**aten_movement.RULES, **aten_pointwise.RULES, **aten_compute.RULES, **pt2_composite.RULES}
 _DTYPES = {
     1: DType.U8, 2: DType.I8, 3: DType.I16, 4: DType.I32, 5: DType.I64, 6: DType.F16, 7: DType.F32, 8: DType.F64,
@@ -117,6 +120,8 @@ class _Translation:
     symbols: dict[str, int] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
     weights: dict[str, Value] = field(default_factory=dict)
+    prefix: str = ""
+    depth: int = 0
 
     @property
     def graph(self) -> Mapping[str, Any]:
@@ -208,7 +213,7 @@ class _Translation:
         strides = tuple(self.integer(stride) for stride in meta["strides"])
         if len(strides) != len(shape) or any(n < 0 for n in shape):
             raise ModelFileError(f"tensor {name!r} has shape {list(shape)} and strides {list(strides)}")
-        value = Value(label or name, shape, _DTYPES[meta["dtype"]], strides)
+        value = Value(label or self.prefix + name, shape, _DTYPES[meta["dtype"]], strides)
         self.values[name] = value
         return value
 
@@ -263,6 +268,8 @@ class _Translation:
         namespace, full_name, overload = parts[-3:]
         source = f"{namespace}.{full_name}.{overload}"
         if namespace == "higher_order" or parts[2] == "higher_order":
+            if self._inline(node):
+                return
             attrs = ControlAttrs("if" if "cond" in target else "while")
             self.builder.note(f"{node['name']}: the bodies of {target} are not counted")
             self._emit(node, Mapped(OpKind.CONTROL, tensors, attrs), outputs, target)
@@ -278,6 +285,30 @@ class _Translation:
         rule = _RULES.get(name)
         mapped = rule(call) if rule else Mapped(OpKind.UNKNOWN, tensors, UnknownAttrs(f"no rule for {source}"))
         self._emit(node, mapped, outputs, source, in_place=full_name != name and not full_name.startswith("__"))
+
+    def _inline(self, node: Mapping[str, Any]) -> bool:
+        """Run the body of a region that has one, such as ``with torch.no_grad()``; False for branches and loops."""
+        kinds = [(kind, body) for entry in node["inputs"] for kind, body in entry["arg"].items()]
+        places = [i for i, (kind, _) in enumerate(kinds) if kind == "as_graph"]
+        if (
+            len(places) != 1
+            or not str(node["target"]).rpartition(".")[2].startswith(_REGIONS)
+            or self.depth > MAX_DEPTH
+        ):
+            return False
+        graph = kinds[places[0]][1]["graph"]
+        given = [entry["arg"] for entry in node["inputs"][places[0] + 1 :]]
+        inner = replace(
+            self, module={**self.module, "graph": graph}, values={}, depth=self.depth + 1,
+            prefix=f"{self.prefix}{kinds[places[0]][1]['name']}/",
+        )  # fmt: skip
+        for local, outer in zip(graph["inputs"], given, strict=True):
+            if "as_tensor" in local:
+                inner.values[local["as_tensor"]["name"]] = self._argument(outer)
+        inner.run()
+        for outer_name, local_name in zip(_tensor_names(node["outputs"]), _tensor_names(graph["outputs"]), strict=True):
+            self.values[outer_name] = inner.values[local_name]
+        return True
 
     def _emit(
         self, node: Mapping[str, Any], mapped: Mapped, outputs: Sequence[Value], source: str, in_place: bool = False

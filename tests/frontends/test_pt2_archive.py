@@ -266,3 +266,24 @@ def test_composite_operators_are_counted_by_what_they_do(tmp_path: Path) -> None
     cost = graph_cost(graph)
     assert cost.coverage == 1
     assert cost.total.macs == (2 * 3) * (5 * 6) * 4 + (2 * 3) * (2 * 3) * 4  # pairs of free axes × contracted
+
+
+def test_a_region_without_gradients_is_part_of_the_network(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Region(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.frozen = torch.nn.Linear(8, 6)
+            self.head = torch.nn.Linear(6, 4)
+
+        def forward(self, x: Any) -> Any:
+            with torch.no_grad():
+                x = torch.relu(self.frozen(x))
+            return self.head(x)
+
+    torch.export.save(torch.export.export(Region(), (torch.zeros(3, 8),), strict=False), tmp_path / "region.pt2")
+    graph = load_pt2(tmp_path / "region.pt2")
+    assert [op.kind for op in graph.ops] == [OpKind.LINEAR, OpKind.ACTIVATION, OpKind.LINEAR]
+    assert graph_cost(graph).total.macs == 3 * 8 * 6 + 3 * 6 * 4
+    assert graph.ops[0].scope == "frozen"
