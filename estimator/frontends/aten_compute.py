@@ -302,7 +302,7 @@ RULES: dict[str, Rule] = {
     "deform_conv2d": _deform_conv,
     "linear": _linear,
     **dict.fromkeys(("matmul", "mm", "bmm", "mv", "dot", "vdot", "linalg_matmul"), _matmul),
-    **dict.fromkeys(("_grouped_mm", "grouped_mm"), _grouped_matmul),
+    **dict.fromkeys(("_grouped_mm", "grouped_mm", "grouped_mm_fallback"), _grouped_matmul),
     **dict.fromkeys(("addmm", "baddbmm", "addmv"), _matmul_with_addend),
     "einsum": _einsum,
     "_trilinear": _trilinear,

@@ -262,18 +262,14 @@ class _Translation:
         arguments = {entry["name"]: self._argument(entry["arg"]) for entry in node["inputs"]}
         tensors = [v for value in arguments.values() for v in _tensors(value)]
         parts = target.split(".")
+        if parts[1:3] == ["ops", "higher_order"]:
+            self._higher_order(node, target, tensors, outputs)
+            return
         if len(parts) < 5 or parts[1] != "ops":
             self._emit(node, Mapped(OpKind.UNKNOWN, tensors, UnknownAttrs(f"no rule for {target}")), outputs, target)
             return
         namespace, full_name, overload = parts[-3:]
         source = f"{namespace}.{full_name}.{overload}"
-        if namespace == "higher_order" or parts[2] == "higher_order":
-            if self._inline(node):
-                return
-            attrs = ControlAttrs("if" if "cond" in target else "while")
-            self.builder.note(f"{node['name']}: the bodies of {target} are not counted")
-            self._emit(node, Mapped(OpKind.CONTROL, tensors, attrs), outputs, target)
-            return
         name = full_name if full_name.startswith("__") else full_name.rstrip("_")
         if name in _NO_WORK:
             return
@@ -285,6 +281,15 @@ class _Translation:
         rule = _RULES.get(name)
         mapped = rule(call) if rule else Mapped(OpKind.UNKNOWN, tensors, UnknownAttrs(f"no rule for {source}"))
         self._emit(node, mapped, outputs, source, in_place=full_name != name and not full_name.startswith("__"))
+
+    def _higher_order(
+        self, node: Mapping[str, Any], target: str, tensors: Sequence[Value], outputs: Sequence[Value]
+    ) -> None:
+        if self._inline(node):
+            return
+        attrs = ControlAttrs("if" if "cond" in target else "while")
+        self.builder.note(f"{node.get('name') or target}: the bodies of {target} are not counted")
+        self._emit(node, Mapped(OpKind.CONTROL, tensors, attrs), outputs, target)
 
     def _inline(self, node: Mapping[str, Any]) -> bool:
         """Run the body of a region that has one, such as ``with torch.no_grad()``; False for branches and loops."""

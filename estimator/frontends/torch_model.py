@@ -33,7 +33,9 @@ _CACHE_ARGUMENTS = ("past_key_values", "cache_params", "state", "mems")
 _NEEDS_DATA = (
     "meta tensor", "meta tensors", "_local_scalar_dense", "data-dependent", "no data", "Meta", "nonzero",
     "is_nonzero", "ScriptObject", "quantized", "unbacked", "D meta", "on meta", "on the same device", "meta device",
+    "Expected mat_a to be BFloat16",
 )  # fmt: skip
+"""Parts of messages that meta tensors cause: missing values, devices that differ, kernels for other devices."""
 
 
 def load_torch(

@@ -287,3 +287,21 @@ def test_a_region_without_gradients_is_part_of_the_network(tmp_path: Path) -> No
     assert [op.kind for op in graph.ops] == [OpKind.LINEAR, OpKind.ACTIVATION, OpKind.LINEAR]
     assert graph_cost(graph).total.macs == 3 * 8 * 6 + 3 * 6 * 4
     assert graph.ops[0].scope == "frozen"
+
+
+def test_a_branch_that_data_decides_is_listed_and_not_counted(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Branch(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = torch.nn.Linear(8, 8)
+
+        def forward(self, x: Any) -> Any:
+            return torch.cond(x.sum() > 0, lambda x: self.head(x), lambda x: x - 1, (x,))
+
+    torch.export.save(torch.export.export(Branch(), (torch.zeros(3, 8),), strict=False), tmp_path / "branch.pt2")
+    graph = load_pt2(tmp_path / "branch.pt2")
+    assert [op.source for op in graph.unknown_ops] == ["torch.ops.higher_order.cond"]
+    assert graph.unknown_ops[0].kind is OpKind.CONTROL
+    assert any("not counted" in note for note in graph.notes)
