@@ -493,3 +493,36 @@ def test_nodes_that_stand_before_what_they_read_are_put_in_order(tmp_path: Path)
     nodes = [node("Relu", "c", "y"), node("Neg", "b", "c"), node("Abs", "x", "b")]
     graph = graph_of(model(nodes, [value("x", [2, 3])], "y"), tmp_path)
     assert [op.source for op in graph.ops] == ["Abs", "Neg", "Relu"]
+
+
+def sliced_by_data(of: str) -> list[onnx.NodeProto]:
+    """As many rows of w as the data say, and their sum."""
+    return [node("Slice", f"w first {of}", "rows"), node("ReduceSum", "rows first", "row", keepdims=0)]
+
+
+def test_a_loop_whose_shapes_depend_on_data_is_listed_with_the_shapes_that_the_file_states(tmp_path: Path) -> None:
+    nodes = [node("Identity", "go", "go_out"), *sliced_by_data("n"), node("Identity", "row", "seen")]
+    given = [value("i", [], TensorProto.INT64), value("go", [], TensorProto.BOOL)]
+    body = helper.make_graph(nodes, "body", given, [value("go_out", None), value("seen", None)])
+    loop = node("Loop", "trips -", "all", body=body)
+    weights = [scalar("trips", 3, np.int64), weight("w", 9, 4), integers("first", 0)]
+    proto = model([loop], [value("n", [1], TensorProto.INT64)], "all", weights)
+    with pytest.raises(MissingShapeError):
+        graph_of(proto, tmp_path)
+    proto.graph.output[0].CopyFrom(value("all", [3, 4]))
+    graph = graph_of(proto, tmp_path)
+    assert [op.kind for op in graph.ops] == [OpKind.CONTROL]
+    assert out_shape(graph) == (3, 4)
+
+
+def test_a_function_whose_shapes_depend_on_data_is_listed_with_the_shapes_that_the_file_states(tmp_path: Path) -> None:
+    opsets = [helper.make_opsetid("", 18)]
+    function = helper.make_function("local", "Rows", ["w", "first", "n"], ["row"], sliced_by_data("n"), opsets)
+    weights = [weight("w", 9, 4), integers("first", 0)]
+    call = node("Rows", "w first n", "y", domain="local")
+    inputs = [value("n", [1], TensorProto.INT64)]
+    proto = model([call], inputs, "y", weights, functions=[function], domains=["local"])
+    proto.graph.output[0].CopyFrom(value("y", [4]))
+    graph = graph_of(proto, tmp_path)
+    assert [op.source for op in graph.unknown_ops] == ["local:Rows"]
+    assert out_shape(graph) == (4,)
