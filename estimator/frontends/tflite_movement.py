@@ -14,7 +14,7 @@ from estimator.frontends.shape_arithmetic import (
 )
 from estimator.frontends.tflite_importer import TfliteNode, TfliteProblem, rule
 from estimator.ir.op import AxisAttrs, CopyAttrs, FunctionAttrs, OpKind
-from estimator.ir.tensor import Shape
+from estimator.ir.tensor import Shape, TensorRole
 
 
 @rule("RESHAPE")
@@ -269,8 +269,18 @@ def _handle(node: TfliteNode) -> None:
 
 @rule("READ_VARIABLE")
 def _read_variable(node: TfliteNode) -> None:
-    """State lives in the arena: reading it copies it out."""
-    node.emit(OpKind.COPY, node.out_tensor().shape, CopyAttrs("read_variable"))
+    """State lives in the arena: reading it copies it out. What nothing writes after loading is a weight."""
+    operators = node.importer.subgraph.operators
+    written = {op.inputs[0] for op in operators if op.op_type == "ASSIGN_VARIABLE" and op.inputs}
+    if node.operator.inputs[0] in written:
+        node.emit(OpKind.COPY, node.out_tensor().shape, CopyAttrs("read_variable"))
+        return
+    builder, tensor = node.importer.builder, node.out_tensor()
+    name = f"{node.name_of(0)}.value"
+    if name not in builder.tensors:
+        role = TensorRole.PARAMETER if tensor.dtype.is_float else TensorRole.CONSTANT
+        builder.add_tensor(name, tensor.shape, tensor.dtype, role, tensor.quantised)
+    node.importer.names[node.operator.outputs[0]] = name
 
 
 @rule("ASSIGN_VARIABLE")

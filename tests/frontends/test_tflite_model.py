@@ -117,6 +117,12 @@ def test_transposed_convolution_of_volumes_multiplies_per_input_and_tap() -> Non
     assert graph.outputs_of(graph.ops[0])[0].shape == (1, 6, 8, 10, 6)
 
 
+def test_a_variable_that_nothing_writes_is_a_weight() -> None:
+    graph = load_tflite(DATA / "variables.tflite")
+    assert graph.params == 6 * 4
+    assert graph_cost(graph).total.macs == 2 * 6 * 4
+
+
 def test_rules_name_real_operators() -> None:
     assert set(RULES) <= set(OPERATORS)
 

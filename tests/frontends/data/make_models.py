@@ -76,6 +76,18 @@ def volume_model() -> Any:
     return tf.keras.Model(inputs, tf.keras.layers.Conv3DTranspose(6, 2, strides=2)(x))
 
 
+def variable_model() -> bytes:
+    """A dense layer whose weights stay variables, which a second subgraph fills when the model is loaded."""
+    import tensorflow as tf
+
+    x = inputs = tf.keras.Input((6,), batch_size=2, name="features")
+    model = tf.keras.Model(inputs, tf.keras.layers.Dense(4, use_bias=False)(x))
+    concrete = tf.function(lambda x: model(x)).get_concrete_function(tf.TensorSpec([2, 6], tf.float32))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
+    converter.experimental_enable_resource_variables = True
+    return bytes(converter.convert())
+
+
 def convert(model: Any, kind: str) -> bytes:
     import numpy as np
     import tensorflow as tf
@@ -133,6 +145,7 @@ def write_tensorflow() -> None:
         (HERE / f"small_{kind}.tflite").write_bytes(convert(model, kind))
     (HERE / "resizable.tflite").write_bytes(convert(resizable_model(), "float32"))
     (HERE / "sequence.tflite").write_bytes(convert(sequence_model(), "flex"))
+    (HERE / "variables.tflite").write_bytes(variable_model())
     (HERE / "volume.tflite").write_bytes(convert(volume_model(), "float32"))
     (HERE / "small_frozen.pb").write_bytes(frozen_graph(model))
     (HERE / "variables.meta").write_bytes(variable_graph())
