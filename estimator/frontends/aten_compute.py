@@ -123,6 +123,38 @@ def _einsum(call: Call) -> Mapped:
     return Mapped(OpKind.EINSUM, call.tensors, EinsumAttrs(canonical_equation(call.args[0], ranks)))
 
 
+def _trilinear(call: Call) -> Mapped:
+    """_trilinear(i1, i2, i3, expand1, expand2, expand3, sumdim, …): operands lack the axes they are expanded by."""
+    operands = call.tensors[:3]
+    rank = len(operands[0].shape) + len(call.args[3])
+    letters = string.ascii_letters[:rank]
+    terms = ["".join(c for i, c in enumerate(letters) if i not in expanded) for expanded in call.args[3:6]]
+    result = "".join(c for i, c in enumerate(letters) if i not in call.args[6])
+    equation = canonical_equation(f"{','.join(terms)}->{result}", tuple(len(t.shape) for t in operands))
+    return Mapped(OpKind.EINSUM, operands, EinsumAttrs(equation))
+
+
+def bilinear(call: Call) -> Mapped:
+    """Map bilinear(x1[..., i], x2[..., j], w[k, i, j], bias) to x1 · w · x2."""
+    x1, x2, w = call.tensors[:3]
+    rank = len(x1.shape)
+    lead = string.ascii_lowercase[: rank - 1]
+    equation = canonical_equation(f"{lead}x,yxz,{lead}z->{lead}y", (rank, 3, rank))
+    return Mapped(OpKind.EINSUM, (x1, w, x2), EinsumAttrs(equation))
+
+
+def _batched_sum_of_products(call: Call) -> Mapped:
+    """addbmm(addend, a[b, n, m], b[b, m, p]): products are added up over the batch."""
+    return Mapped(OpKind.EINSUM, call.tensors[1:3], EinsumAttrs("abc,acd->bd"))
+
+
+def _fractional_pool(call: Call) -> Mapped:
+    """fractional_max_pool{2,3}d(self, kernel_size, output_size, random_samples)."""
+    rank = _spatial_rank(call)
+    attrs = AdaptivePoolAttrs("max", tuple(call.outputs[0].shape[-rank:]))
+    return Mapped(OpKind.ADAPTIVE_POOL, call.tensors[:1], attrs)
+
+
 def _attention(call: Call) -> Mapped:
     """scaled_dot_product_attention(q, k, v, attn_mask, dropout_p, is_causal, *, scale, enable_gqa)."""
     q, k, v, mask, _, causal = call.args[:6]
@@ -168,6 +200,12 @@ def _batch_norm(call: Call) -> Mapped:
     """batch_norm(input, weight, bias, running_mean, running_var, …), and its native forms."""
     x, scale, shift, mean, var = call.args[:5]
     return Mapped(OpKind.NORM, present((x, scale, shift, mean, var)), NormAttrs("batch", scale is not None))
+
+
+def _batch_norm_of_batch(call: Call) -> Mapped:
+    """_native_batch_norm_legit(input, weight, bias, …): statistics of the batch itself."""
+    x, scale, shift = call.args[:3]
+    return Mapped(OpKind.NORM, present((x, scale, shift)), NormAttrs("batch", scale is not None))
 
 
 def _instance_norm(call: Call) -> Mapped:
@@ -263,16 +301,19 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("convolution", "_convolution", "convolution_overrideable"), _convolution),
     "deform_conv2d": _deform_conv,
     "linear": _linear,
-    **dict.fromkeys(("matmul", "mm", "bmm", "mv", "dot", "linalg_matmul"), _matmul),
-    **dict.fromkeys(("_grouped_mm", "grouped_mm"), _grouped_matmul),
+    **dict.fromkeys(("matmul", "mm", "bmm", "mv", "dot", "vdot", "linalg_matmul"), _matmul),
+    **dict.fromkeys(("_grouped_mm", "grouped_mm", "grouped_mm_fallback"), _grouped_matmul),
     **dict.fromkeys(("addmm", "baddbmm", "addmv"), _matmul_with_addend),
     "einsum": _einsum,
+    "_trilinear": _trilinear,
+    "addbmm": _batched_sum_of_products,
     "scaled_dot_product_attention": _attention,
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), _rnn),
     **dict.fromkeys(("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"), _rnn_cell),
     **dict.fromkeys(
         ("batch_norm", "native_batch_norm", "cudnn_batch_norm", "_native_batch_norm_legit_no_training",
          "_batch_norm_impl_index"), _batch_norm),
+    "_native_batch_norm_legit": _batch_norm_of_batch,
     "instance_norm": _instance_norm,
     **dict.fromkeys(("layer_norm", "native_layer_norm"), _layer_norm),
     "rms_norm": _rms_norm,
@@ -287,6 +328,7 @@ RULES: dict[str, Rule] = {
         ("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "_adaptive_avg_pool2d",
          "_adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"),
         _adaptive_pool),
+    **dict.fromkeys(("fractional_max_pool2d", "fractional_max_pool3d"), _fractional_pool),
     **dict.fromkeys(_RESIZE_MODE, _resize),
     **dict.fromkeys(("grid_sampler", "grid_sampler_2d", "grid_sampler_3d"), _plain(OpKind.GRID_SAMPLE)),
     **dict.fromkeys(("embedding", "embedding_bag"), _plain(OpKind.EMBEDDING)),

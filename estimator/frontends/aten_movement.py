@@ -24,14 +24,16 @@ IDENTITIES = words(
 )
 _COPIES = words(
     "repeat tile roll flip fliplr flipud rot90 pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle "
-    "repeat_interleave copy stack tril triu diag_embed block_diag column_stack cartesian_prod diag"
+    "repeat_interleave copy stack tril triu diag_embed block_diag column_stack cartesian_prod diag "
+    "_pack_padded_sequence"
 )
 _TRANSPOSING_COPIES = words("pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle rot90 stack_inner")
 FILLS = words(
     "zeros ones full empty arange linspace logspace eye rand randn randint randperm zeros_like ones_like full_like "
     "empty_like rand_like randn_like randint_like new_zeros new_ones new_full new_empty new_empty_strided "
     "empty_strided scalar_tensor tril_indices triu_indices fill zero normal uniform multinomial "
-    "hann_window hamming_window blackman_window bartlett_window exponential random range complex_fill vander"
+    "hann_window hamming_window blackman_window bartlett_window exponential random range complex_fill vander "
+    "affine_grid_generator"
 )
 _GATHERS = words(
     "index gather index_select take take_along_dim masked_select nonzero bucketize searchsorted argwhere isin "
@@ -39,7 +41,8 @@ _GATHERS = words(
 )
 _SCATTERS = words(
     "index_put _index_put_impl scatter scatter_add scatter_reduce index_add index_copy index_fill masked_scatter "
-    "slice_scatter select_scatter diagonal_scatter one_hot put fill_diagonal index_reduce bincount histc"
+    "slice_scatter select_scatter diagonal_scatter one_hot put fill_diagonal index_reduce bincount histc "
+    "max_unpool2d max_unpool3d"
 )
 _CONCATS = {"cat": None, "concat": None, "concatenate": None, "hstack": 1, "vstack": 0, "dstack": 2, "row_stack": 0}
 

@@ -14,14 +14,18 @@ UNARIES = words(
     "asinh acosh atanh erf erfc erfinv special_erf special_expm1 special_expit special_log1p reciprocal floor ceil "
     "round trunc fix frac sign sgn square logical_not bitwise_not isnan isinf isfinite isneginf isposinf "
     "nan_to_num sinc special_sinc logit digamma lgamma i0 angle conj_physical deg2rad rad2deg signbit "
-    "clamp_min clamp_max _conj_physical bernoulli"
+    "clamp_min clamp_max _conj_physical bernoulli special_entr special_erfcx special_i0e special_i1 special_i1e "
+    "special_log_ndtr special_ndtri special_bessel_j0 special_bessel_j1 special_bessel_y0 special_bessel_y1 "
+    "special_modified_bessel_i0 special_modified_bessel_i1 special_modified_bessel_k0 special_modified_bessel_k1 "
+    "mvlgamma polygamma"
 )
 BINARIES = words(
     "add sub rsub subtract mul multiply div divide true_divide pow float_power maximum minimum fmax fmin eq ne lt le "
     "gt ge equal_elementwise not_equal less less_equal greater greater_equal logical_and logical_or logical_xor "
     "bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift __and__ __or__ __xor__ __lshift__ "
     "__rshift__ fmod remainder atan2 arctan2 floor_divide copysign xlogy special_xlogy hypot ldexp logaddexp "
-    "logaddexp2 heaviside complex polar outer ger isclose"
+    "logaddexp2 heaviside complex polar outer ger isclose nextafter igamma igammac special_zeta special_xlog1py "
+    "addr"
 )
 TERNARIES = words("where addcmul addcdiv lerp masked_fill")
 REDUCTIONS = {

@@ -132,6 +132,19 @@ class GraphBuilder:
             self._op_names = kept_names
             del self.ops[kept_ops:]
 
+    @contextmanager
+    def undone_on(self, failure: type[Exception]) -> Iterator[None]:
+        """Build something that may turn out undecidable: on `failure`, which passes on, the graph is as before."""
+        ops, tensors, derived, orders = len(self.ops), dict(self.tensors), dict(self.derived_from), dict(self.orders)
+        notes, names = dict(self._notes), dict(self._op_names)
+        try:
+            yield
+        except failure:
+            del self.ops[ops:]
+            self.tensors, self.derived_from, self.orders = tensors, derived, orders
+            self._notes, self._op_names = notes, names
+            raise
+
     def freeze(
         self,
         name: str,
@@ -144,6 +157,7 @@ class GraphBuilder:
         """Drop weights that nothing reads (unless `keep_unread`), settle roles and validate.
 
         A weight and a copy derived from it are one parameter: where all its sources are read too, the copy is a buffer.
+        Parts of a weight are parameters until they add up to it.
 
         Raises
         ------
@@ -154,14 +168,15 @@ class GraphBuilder:
         read = {t for op in self.ops for t in op.inputs} | set(outputs)
         written = {t for op in self.ops for t in op.outputs} | set(inputs)
         kept = {t: spec for t, spec in self.tensors.items() if keep_unread or t in read or t in written}
-        sources_seen: set[str] = {t for t in read if t not in self.derived_from}
+        uncounted = dict.fromkeys((t for t in read if t not in self.derived_from), 0)
         for derived, sources in self.derived_from.items():
             if derived not in kept or kept[derived].role is not TensorRole.PARAMETER:
                 continue
-            roots = self._roots(sources)
-            if roots and roots <= sources_seen:
+            roots, numel = self._roots(sources), kept[derived].numel
+            if roots and all(root in uncounted for root in roots) and numel > sum(uncounted[root] for root in roots):
                 kept[derived] = replace(kept[derived], role=TensorRole.BUFFER)
-            sources_seen |= roots
+            for root in roots:
+                uncounted[root] = max(uncounted.get(root, self.tensors[root].numel) - numel, 0)
         graph = Graph(
             name=name,
             tensors=kept,

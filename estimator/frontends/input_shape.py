@@ -12,6 +12,8 @@ from estimator.ir.tensor import Shape
 
 _FORM = re.compile(r"(?:(?P<name>[^=]+)=)?(?P<dims>\d+(?:[x,]\d+)*)(?::(?P<dtype>\w+))?")
 MAX_ELEMENTS = 2**40
+_LONG_TYPE = re.compile(r"(?P<kind>bfloat|float|uint|int|complex|bf|fp)(?P<bits>\d+)")
+_SHORT_KIND = {"bfloat": "bf", "float": "f", "fp": "f", "uint": "u", "int": "i", "complex": "c"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def parse_input_shape(text: str) -> InputShape:
             expected=f"between 1 and {MAX_ELEMENTS}",
         )
     try:
-        dtype = DType(match["dtype"]) if match["dtype"] else None
+        dtype = _element_type(match["dtype"]) if match["dtype"] else None
     except ValueError:
         raise BadOptionError(
             f"unknown element type {match['dtype']!r}",
@@ -63,6 +65,12 @@ def parse_input_shape(text: str) -> InputShape:
             expected=", ".join(DType),
         ) from None
     return InputShape(shape, match["name"], dtype)
+
+
+def _element_type(name: str) -> DType:
+    """Element type by our short name or a framework's long one: ``i64``, ``int64``."""
+    long = _LONG_TYPE.fullmatch(name)
+    return DType(f"{_SHORT_KIND.get(long['kind'], long['kind'])}{long['bits']}" if long else name)
 
 
 def parse_input_shapes(texts: Sequence[str]) -> tuple[InputShape, ...]:

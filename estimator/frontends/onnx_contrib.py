@@ -5,7 +5,7 @@ from __future__ import annotations
 from estimator.dtypes import DType
 from estimator.frontends.onnx_elementwise import _dequantise, _quantise
 from estimator.frontends.onnx_importer import Node, rule
-from estimator.frontends.onnx_product import _conv, gemm
+from estimator.frontends.onnx_product import gemm
 from estimator.frontends.shape_arithmetic import axis_of, broadcast, conv_extent, matmul_shape
 from estimator.ir.op import (
     AdaptivePoolAttrs,
@@ -23,13 +23,6 @@ DOMAIN = "com.microsoft"
 
 rule("QuantizeLinear", domain=DOMAIN)(_quantise)
 rule("DequantizeLinear", domain=DOMAIN)(_dequantise)
-
-
-@rule("FusedConv", domain=DOMAIN)
-def _fused_conv(node: Node) -> None:
-    """Import a convolution with its activation; the activation is one op per output element and stays inside."""
-    node.importer.builder.note("FusedConv: its activation is taken to be free")
-    _conv(node, 1, 2)
 
 
 @rule("Gelu", "FastGelu", "QuickGelu", "BiasGelu", domain=DOMAIN)

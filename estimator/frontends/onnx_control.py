@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from estimator.dtypes import DType
-from estimator.errors import ModelError
+from estimator.errors import MissingShapeError, ModelError
 from estimator.frontends.onnx_importer import Frame, Node, NodeProblem, rule
 from estimator.frontends.onnx_schema import WireGraph
 from estimator.frontends.shape_arithmetic import axis_of
@@ -121,11 +121,24 @@ def _loop(node: Node) -> None:
         running = condition is None or bool(condition.reshape(-1)[0])
         _unroll(node, body, carried, limit if running else 0)
         return
-    specs, weights = _rehearse(node, body, _loop_bindings(node, body, carried, 0))
+    try:
+        specs, weights = _rehearse(node, body, _loop_bindings(node, body, carried, 0))
+    except MissingShapeError as failure:  # the body's shapes depend on data; the file may state those of its results
+        _emit_control(node, "loop", [body], _stated_results(node, failure), [])
+        return
     scans = [((max(limit, 1) if trips is not None else 1, *shape), dtype) for shape, dtype in specs[1 + len(carried) :]]
     if trips is None and scans:
         node.importer.builder.note(f"Loop {node.name!r}: the number of iterations is data; results sized for one")
     _emit_control(node, "loop", [body], [*specs[1 : 1 + len(carried)], *scans], weights)
+
+
+def _stated_results(node: Node, failure: MissingShapeError) -> list[Spec]:
+    """Shapes and types that the file gives the node's outputs; `failure` if it leaves any open."""
+    found = [node.declared(local) for local in node.wire.outputs if local]
+    stated = [spec for spec in found if spec is not None]
+    if len(stated) < len(found):
+        raise failure
+    return stated
 
 
 def _loop_bindings(node: Node, body: WireGraph, carried: Sequence[str], trip: int) -> dict[str, str]:
@@ -144,7 +157,10 @@ def _loop_is_decidable(node: Node, body: WireGraph, carried: Sequence[str]) -> b
     with node.importer.rehearsal():
         frame = _child(node, "rehearsal")
         frame.bound.update(_loop_bindings(node, body, carried, 0))
-        node.importer.import_graph(body, frame)
+        try:
+            node.importer.import_graph(body, frame)
+        except MissingShapeError:
+            return False
         return _result(frame, body.outputs[0].name) in node.importer.known
 
 

@@ -104,7 +104,7 @@ class OnnxImporter:
             raise ModelFileError(f"subgraphs or functions are nested more than {MAX_NESTING} deep")
         for tensor in graph.initialisers:
             self.declare_weight(frame, tensor.name, tensor)
-        for index, node in enumerate(graph.nodes):
+        for index, node in enumerate(_in_order(graph.nodes)):
             self._import_node(node, frame, index)
 
     def _import_node(self, wire: WireNode, frame: Frame, index: int) -> None:
@@ -117,7 +117,7 @@ class OnnxImporter:
             function = self.model.functions.get((wire.domain, wire.op_type))
             import_rule = RULES.get((wire.domain, wire.op_type))
             if function is not None and import_rule is None:
-                self._inline_function(node, function)
+                self._inline_or_list(node, function)
             elif import_rule is not None:
                 import_rule(node)
             else:
@@ -139,6 +139,22 @@ class OnnxImporter:
                 expected="an operator as the ONNX specification describes it",
                 hint="check the input shapes given with --input-shape, or run the onnx checker on the file",
             ) from error
+
+    def _inline_or_list(self, node: Node, function: WireFunction) -> None:
+        """Inline a function; one whose inner shapes depend on data is listed if the file states its results."""
+        known, sequences = dict(self.known), dict(self.sequences)
+        try:
+            with self.builder.undone_on(MissingShapeError):
+                self._inline_function(node, function)
+        except MissingShapeError:
+            self.known, self.sequences = known, sequences
+            if any(local and node.declared(local) is None for local in node.wire.outputs):
+                raise
+            count = len(function.nodes)
+            self.builder.note(
+                f"{node.source} {node.name!r}: shapes inside depend on data; {count} operators not counted"
+            )
+            node.emit_unknown("shapes inside depend on data")
 
     def _inline_function(self, node: Node, function: WireFunction) -> None:
         opset = self.model.opsets.get("", node.frame.opset)
@@ -408,7 +424,7 @@ class Node:
         """Emit an op without a rule; outputs keep the first input's shape unless the file declares theirs."""
         sources = [spec for i in range(len(self.wire.inputs)) if (spec := self.optional(i)) is not None]
         guess: tuple[Shape, DType] = (sources[0].shape, sources[0].dtype) if sources else ((), DType.F32)
-        declared = [self._declared(local) for local in self.wire.outputs]
+        declared = [self.declared(local) for local in self.wire.outputs]
         builder = self.importer.builder
         if any(found is None for found in declared):
             builder.note(f"{self.source}: output shape unknown, taken to be its first input's")
@@ -455,7 +471,7 @@ class Node:
                 path.append(part)
         return ".".join(path)
 
-    def _declared(self, local: str) -> tuple[Shape, DType] | None:
+    def declared(self, local: str) -> tuple[Shape, DType] | None:
         """Shape and type that the file states for a tensor, if it does so without unknowns."""
         graph = self.importer.model.graph
         for value in (*graph.value_infos, *graph.outputs):
@@ -464,6 +480,25 @@ class Node:
                 if all(extent is not None for extent in extents):
                     return tuple(e for e in extents if e is not None), ELEMENT_TYPES[value.element_type].dtype
         return None
+
+
+def _in_order(nodes: Sequence[WireNode]) -> Sequence[WireNode]:
+    """Put nodes behind those they read; files are sorted by rule, and some converters break it."""
+    maker = {name: i for i, node in enumerate(nodes) for name in node.outputs if name}
+    sources = [[maker[name] for name in node.inputs if name in maker] for node in nodes]
+    if all(source < i for i, read in enumerate(sources) for source in read):
+        return nodes
+    order: dict[int, None] = {}
+    for start in range(len(nodes)):
+        pending, entered = [start], set[int]()
+        while pending:
+            missing = [s for s in sources[pending[-1]] if s not in order and s not in entered]
+            entered.add(pending[-1])
+            if missing:
+                pending.append(missing[0])
+            else:
+                order.setdefault(pending.pop())
+    return [nodes[i] for i in order]
 
 
 def _checked(shape: Sequence[int]) -> Shape:

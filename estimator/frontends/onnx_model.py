@@ -15,6 +15,7 @@ from estimator.frontends import (  # noqa: F401
     onnx_control,
     onnx_elementwise,
     onnx_movement,
+    onnx_optimised,
     onnx_product,
     onnx_reduction,
 )

@@ -24,7 +24,7 @@ from estimator.ir.op import (
     OpKind,
     RnnAttrs,
 )
-from estimator.ir.tensor import Shape
+from estimator.ir.tensor import Shape, TensorRole
 
 
 def window_padding(
@@ -238,6 +238,10 @@ def _recurrent(node: Node) -> None:
     x, w, r = node.input(0), node.input(1), node.input(2)
     for index in (1, 2, 3, 7):
         node.as_weight(index)
+    for index, weight in ((1, w), (2, r)):  # as one product of all gates and directions
+        node.view_input(index, (math.prod(weight.shape[:-1]), weight.shape[-1]), "gates")
+    for index in (5, 6):  # what a sequence starts from is state, stored or not
+        node.as_weight(index, TensorRole.BUFFER)
     directions, hidden = w.shape[0], node.int_attr("hidden_size", r.shape[-1])
     batch_first = node.int_attr("layout", 0) == 1
     steps, batch = (x.shape[1], x.shape[0]) if batch_first else (x.shape[0], x.shape[1])

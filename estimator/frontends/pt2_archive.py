@@ -28,6 +28,7 @@ MAX_PROGRAM_BYTES = 256 * 1024**2
 MAX_RATIO = 200
 """Inflated ÷ stored; JSON of programs deflates about 20-fold."""
 _OLD_PROGRAM = "serialized_exported_program.json"
+_WEIGHT_LIST = "_weights_config.json"
 
 
 def load_pt2(path: str | Path, *, input_shapes: Mapping[str, Shape] = _NO_SHAPES, batch: int | None = None) -> Graph:
@@ -52,9 +53,9 @@ def load_pt2(path: str | Path, *, input_shapes: Mapping[str, Shape] = _NO_SHAPES
         `input_shapes` names no input, or contradicts a fixed extent.
     """
     path = Path(path)
-    document = _program(path)
+    document, weights = _documents(path)
     try:
-        return import_program(document, path, input_shapes, batch)
+        return import_program(document, path, input_shapes, batch, _shared(weights))
     except EstimatorError:
         raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
@@ -66,12 +67,26 @@ def load_pt2(path: str | Path, *, input_shapes: Mapping[str, Shape] = _NO_SHAPES
         ) from error
 
 
-def _program(path: Path) -> Any:
-    """Find, bound-check, inflate and parse the program's JSON."""
+def _shared(weights: Any) -> dict[str, str]:
+    """Weights that are stored once under several names, with the first of these."""
+    first: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for name, entry in weights.get("config", {}).items():
+        meta = entry["tensor_meta"]
+        key = json.dumps([entry["path_name"], meta["sizes"], meta["strides"], meta["storage_offset"]])
+        names[name] = first.setdefault(key, name)
+    return {name: other for name, other in names.items() if name != other}
+
+
+def _documents(path: Path) -> tuple[Any, Any]:
+    """Find, bound-check, inflate and parse the JSON of the program and of the list of its weights, if there is one."""
     with open_model_file(path, _EXPECTED) as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                data = _inflate(archive, _program_entry(archive, path), path)
+                entry = _program_entry(archive, path)
+                data = _inflate(archive, entry, path)
+                name = entry.filename.replace("models/", "data/weights/").removesuffix(".json") + _WEIGHT_LIST
+                listed = _inflate(archive, archive.getinfo(name), path) if name in archive.namelist() else b"{}"
         except (
             zipfile.BadZipFile,
             zlib.error,
@@ -89,7 +104,7 @@ def _program(path: Path) -> Any:
                 expected=_EXPECTED,
             ) from None
     try:
-        return json.loads(data)
+        return json.loads(data), json.loads(listed)
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"the program in {path} is not JSON: {str(error)[:200]}", expected=_EXPECTED) from None
 

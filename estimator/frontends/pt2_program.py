@@ -12,11 +12,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from estimator.dtypes import DType
 from estimator.errors import BadOptionError, ModelFileError
-from estimator.frontends import aten_compute, aten_movement, aten_pointwise
+from estimator.frontends import aten_compute, aten_movement, aten_pointwise, pt2_composite
 from estimator.frontends.aten_call import Call, Mapped
 from estimator.frontends.graph_builder import GraphBuilder
 from estimator.frontends.input_binding import DeclaredInput, Extent, check_batch
@@ -27,7 +28,11 @@ from estimator.ir.op import ControlAttrs, OpKind, UnknownAttrs
 from estimator.ir.tensor import Shape, TensorRole, TensorSpec
 
 MAX_NODES = 500_000
-_RULES = {**aten_movement.RULES, **aten_pointwise.RULES, **aten_compute.RULES}
+MAX_ASSUMED_EXTENT = 1 << 31
+MAX_DEPTH = 16
+_REGIONS = ("wrap", "invoke_subgraph", "hints_wrapper", "tag_activation_checkpoint", "strict_mode")
+"""Higher-order operators that run their body once."""
+_RULES = {**aten_movement.RULES, **aten_pointwise.RULES, **aten_compute.RULES, **pt2_composite.RULES}
 _DTYPES = {
     1: DType.U8, 2: DType.I8, 3: DType.I16, 4: DType.I32, 5: DType.I64, 6: DType.F16, 7: DType.F32, 8: DType.F64,
     9: DType.F32, 10: DType.C64, 11: DType.C128, 12: DType.BOOL, 13: DType.BF16, 28: DType.U16, 29: DType.F8,
@@ -77,14 +82,25 @@ def row_major(shape: Sequence[int]) -> Shape:
 
 
 def import_program(
-    document: Mapping[str, Any], path: Path, input_shapes: Mapping[str, Shape], batch: int | None
+    document: Mapping[str, Any],
+    path: Path,
+    input_shapes: Mapping[str, Shape],
+    batch: int | None,
+    shared: Mapping[str, str] = MappingProxyType({}),
 ) -> Graph:
-    """Translate a parsed program; raises Python's own errors where the document breaks its schema."""
+    """Translate a parsed program; raises Python's own errors where the document breaks its schema.
+
+    Parameters
+    ----------
+    shared : mapping of str to str
+        Weights that are another one under a second name, which is the value.
+    """
     check_batch(batch)
     module = document["graph_module"]
     if len(module["graph"]["nodes"]) > MAX_NODES:
         raise ModelFileError(f"{path} has {len(module['graph']['nodes'])} operators", expected=f"at most {MAX_NODES}")
-    translation = _Translation(module, GraphBuilder())
+    ranges = {r: c.get("max_val") for r, c in (document.get("range_constraints") or {}).items()}
+    translation = _Translation(module, GraphBuilder(), shared, ranges)
     applied = translation.bind(input_shapes, batch, path)
     inputs = translation.declare_inputs()
     translation.run()
@@ -98,8 +114,14 @@ class _Translation:
 
     module: Mapping[str, Any]
     builder: GraphBuilder
+    shared: Mapping[str, str]
+    largest: Mapping[str, Any]
+    """Upper bound of each symbol, as far as the exporter knows one."""
     symbols: dict[str, int] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
+    weights: dict[str, Value] = field(default_factory=dict)
+    prefix: str = ""
+    depth: int = 0
 
     @property
     def graph(self) -> Mapping[str, Any]:
@@ -135,12 +157,24 @@ class _Translation:
             if batch is None:
                 self.builder.note(f"input {names[0]!r}: its dynamic leading extent is taken as batch 1; see --batch")
             self.symbols[lead] = batch or 1
-        for size in (size for tensor in meta.values() for size in tensor["sizes"]):
+        for size in (*(size for tensor in meta.values() for size in tensor["sizes"]), *self._symbolic_numbers()):
             symbol = _extent(size)
             if isinstance(symbol, str) and symbol.isidentifier() and symbol not in self.symbols:
-                self.symbols[symbol] = int(size["as_expr"]["hint"]["as_int"])
-                self.builder.note(f"extent {symbol} is dynamic; the example's {self.symbols[symbol]} is taken")
+                self._take_example(symbol, _hint(size))
         return applied
+
+    def _symbolic_numbers(self) -> list[Mapping[str, Any]]:
+        return list(self.graph.get("sym_int_values", {}).values())
+
+    def _take_example(self, symbol: str, hint: int | None) -> None:
+        """Give a symbol its value in the example; one that depends on data has none, and is as large as it can be."""
+        if hint is not None:
+            self.symbols[symbol] = hint
+            self.builder.note(f"extent {symbol} is dynamic; the example's {hint} is taken")
+            return
+        bound = self.largest.get(symbol)
+        self.symbols[symbol] = bound if isinstance(bound, int) and 0 <= bound <= MAX_ASSUMED_EXTENT else 1
+        self.builder.note(f"extent {symbol} depends on data; {self.symbols[symbol]} is taken")
 
     def _learn(self, declared: DeclaredInput, shape: Shape) -> None:
         expected = "x".join(str(e) for e in declared.shape or ())
@@ -163,7 +197,10 @@ class _Translation:
             return extent
         text = str(extent)
         value = self.symbols.get(text) if text.isidentifier() else evaluate(text, self.symbols)
-        return int(size["as_expr"]["hint"]["as_int"]) if value is None else value
+        value = _hint(size) if value is None else value
+        if value is None:
+            raise ModelFileError(f"extent {text} cannot be worked out", expected="arithmetic on the program's symbols")
+        return value
 
     # ---- tensors
 
@@ -176,7 +213,7 @@ class _Translation:
         strides = tuple(self.integer(stride) for stride in meta["strides"])
         if len(strides) != len(shape) or any(n < 0 for n in shape):
             raise ModelFileError(f"tensor {name!r} has shape {list(shape)} and strides {list(strides)}")
-        value = Value(label or name, shape, _DTYPES[meta["dtype"]], strides)
+        value = Value(label or self.prefix + name, shape, _DTYPES[meta["dtype"]], strides)
         self.values[name] = value
         return value
 
@@ -193,7 +230,12 @@ class _Translation:
             argument = body.get("arg")
             if kind in _ROLES:
                 key, role = _ROLES[kind]
-                self.declare(self.value_of(argument["name"], body[key]), role)
+                first = self.shared.get(body[key], "")
+                if first in self.weights:
+                    self.values[argument["name"]] = self.weights[first]
+                    continue
+                self.weights[body[key]] = self.value_of(argument["name"], body[key])
+                self.declare(self.weights[body[key]], role)
             elif kind == "user_input" and "as_tensor" in argument:
                 value = self.value_of(argument["as_tensor"]["name"])
                 self.declare(value, TensorRole.INPUT)
@@ -220,16 +262,14 @@ class _Translation:
         arguments = {entry["name"]: self._argument(entry["arg"]) for entry in node["inputs"]}
         tensors = [v for value in arguments.values() for v in _tensors(value)]
         parts = target.split(".")
+        if parts[1:3] == ["ops", "higher_order"]:
+            self._higher_order(node, target, tensors, outputs)
+            return
         if len(parts) < 5 or parts[1] != "ops":
             self._emit(node, Mapped(OpKind.UNKNOWN, tensors, UnknownAttrs(f"no rule for {target}")), outputs, target)
             return
         namespace, full_name, overload = parts[-3:]
         source = f"{namespace}.{full_name}.{overload}"
-        if namespace == "higher_order" or parts[2] == "higher_order":
-            attrs = ControlAttrs("if" if "cond" in target else "while")
-            self.builder.note(f"{node['name']}: the bodies of {target} are not counted")
-            self._emit(node, Mapped(OpKind.CONTROL, tensors, attrs), outputs, target)
-            return
         name = full_name if full_name.startswith("__") else full_name.rstrip("_")
         if name in _NO_WORK:
             return
@@ -241,6 +281,39 @@ class _Translation:
         rule = _RULES.get(name)
         mapped = rule(call) if rule else Mapped(OpKind.UNKNOWN, tensors, UnknownAttrs(f"no rule for {source}"))
         self._emit(node, mapped, outputs, source, in_place=full_name != name and not full_name.startswith("__"))
+
+    def _higher_order(
+        self, node: Mapping[str, Any], target: str, tensors: Sequence[Value], outputs: Sequence[Value]
+    ) -> None:
+        if self._inline(node):
+            return
+        attrs = ControlAttrs("if" if "cond" in target else "while")
+        self.builder.note(f"{node.get('name') or target}: the bodies of {target} are not counted")
+        self._emit(node, Mapped(OpKind.CONTROL, tensors, attrs), outputs, target)
+
+    def _inline(self, node: Mapping[str, Any]) -> bool:
+        """Run the body of a region that has one, such as ``with torch.no_grad()``; False for branches and loops."""
+        kinds = [(kind, body) for entry in node["inputs"] for kind, body in entry["arg"].items()]
+        places = [i for i, (kind, _) in enumerate(kinds) if kind == "as_graph"]
+        if (
+            len(places) != 1
+            or not str(node["target"]).rpartition(".")[2].startswith(_REGIONS)
+            or self.depth > MAX_DEPTH
+        ):
+            return False
+        graph = kinds[places[0]][1]["graph"]
+        given = [entry["arg"] for entry in node["inputs"][places[0] + 1 :]]
+        inner = replace(
+            self, module={**self.module, "graph": graph}, values={}, depth=self.depth + 1,
+            prefix=f"{self.prefix}{kinds[places[0]][1]['name']}/",
+        )  # fmt: skip
+        for local, outer in zip(graph["inputs"], given, strict=True):
+            if "as_tensor" in local:
+                inner.values[local["as_tensor"]["name"]] = self._argument(outer)
+        inner.run()
+        for outer_name, local_name in zip(_tensor_names(node["outputs"]), _tensor_names(graph["outputs"]), strict=True):
+            self.values[outer_name] = inner.values[local_name]
+        return True
 
     def _emit(
         self, node: Mapping[str, Any], mapped: Mapped, outputs: Sequence[Value], source: str, in_place: bool = False
@@ -297,6 +370,12 @@ def _extent(size: Mapping[str, Any]) -> Extent:
     expression = str(size["as_expr"]["expr_str"])
     symbol = _SYMBOL.fullmatch(expression)
     return symbol[1] if symbol else expression
+
+
+def _hint(size: Mapping[str, Any]) -> int | None:
+    """Value in the example that the program was traced with, if it had one."""
+    hint = size.get("as_expr", {}).get("hint")
+    return int(hint["as_int"]) if hint else None
 
 
 def _tensor_names(outputs: Sequence[Mapping[str, Any]]) -> list[str]:

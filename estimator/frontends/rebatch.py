@@ -10,10 +10,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from estimator.errors import BadOptionError
+from estimator.errors import BadOptionError, GraphError
 from estimator.ir.graph import Graph
 from estimator.ir.op import AxisAttrs, EinsumAttrs, Op, OpKind, ReduceAttrs
 from estimator.ir.tensor import Shape, TensorSpec
+from estimator.ir.validate import validate
 
 _RESHAPING = frozenset({OpKind.VIEW, OpKind.COPY, OpKind.GATHER, OpKind.UNKNOWN, OpKind.CONTROL, OpKind.FOLD,
                         OpKind.UNFOLD})  # fmt: skip
@@ -41,7 +42,7 @@ def rebatch(graph: Graph, batch: int, orders: Mapping[str, Sequence[int]] | None
     Raises
     ------
     BadOptionError
-        The graph has an input for each item of its batch, so that there is no axis to rescale.
+        The graph has an input for each item of its batch, or its leading extent is no batch.
     """
     old = graph.batch
     if batch == old or old == 0:
@@ -56,7 +57,16 @@ def rebatch(graph: Graph, batch: int, orders: Mapping[str, Sequence[int]] | None
     factor = (batch, old)
     tensors = {name: _scaled(spec, axes.get(name), factor) for name, spec in graph.tensors.items()}
     note = f"the file fixes batch {old}; shapes rescaled to batch {batch}"
-    return replace(graph, tensors=tensors, notes=(*graph.notes, note))
+    try:
+        return validate(replace(graph, tensors=tensors, notes=(*graph.notes, note)))
+    except GraphError as error:
+        shape = "x".join(map(str, graph.tensors[graph.inputs[0]].shape))
+        raise BadOptionError(
+            f"{graph.name} cannot be rescaled to batch {batch}: {error.what}",
+            where=f"--batch {batch}, first input {shape}",
+            expected="a network whose first input has the batch as its leading extent",
+            hint="leave out --batch, or export the model for that batch",
+        ) from error
 
 
 def _batch_axes(graph: Graph, old: int, orders: Mapping[str, Sequence[int]]) -> dict[str, int]:

@@ -16,7 +16,7 @@ from estimator.dtypes import DType
 from estimator.errors import EstimatorError, MissingShapeError, ModelFileError
 from estimator.frontends.graph_builder import NO_ATTRS, GraphBuilder
 from estimator.frontends.shape_arithmetic import swap_last
-from estimator.ir.op import Attrs, ControlAttrs, CopyAttrs, FunctionAttrs, OpKind, UnknownAttrs
+from estimator.ir.op import Attrs, CopyAttrs, FunctionAttrs, OpKind, UnknownAttrs
 from estimator.ir.tensor import Shape, TensorRole, TensorSpec
 
 Rule = Callable[["TfNode"], None]
@@ -40,10 +40,9 @@ _TF_CODES = {
 """``DataType`` of types.proto for each type that a variable can have."""
 VARIABLES = frozenset({"VariableV2", "Variable", "VarHandleOp", "VarIsInitializedOp"})
 CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
-_CONTROL = {
-    "If": "if", "StatelessIf": "if", "While": "while", "StatelessWhile": "while", "Case": "if", "StatelessCase": "if",
-}  # fmt: skip
-_BODY_ATTRIBUTES = ("then_branch", "else_branch", "cond", "body")
+
+Body = tuple[Any, list[str], list[str]]
+"""A function as a graph of its own, the names of its arguments, and the tensors that it returns."""
 
 
 def rule(*op_types: str) -> Callable[[Rule], Rule]:
@@ -115,11 +114,6 @@ class TfImporter:
             self._constant(node)
         elif op_type in CALLS:
             self._call(node)
-        elif op_type in _CONTROL:
-            self.met_control_flow = not self.complete
-            bodies = [node.attribute(a).name for a in _BODY_ATTRIBUTES if node.has_attribute(a)]
-            self.builder.note(f"{op_type} {node.name!r} depends on data: its bodies are not counted")
-            node.emit_all(OpKind.CONTROL, ControlAttrs(_CONTROL[op_type], tuple(bodies)))
         elif op_type in RULES:
             RULES[op_type](node)
         elif node.op.outputs:
@@ -164,21 +158,33 @@ class TfImporter:
     def _call(self, node: TfNode) -> None:
         """Inline a function: its body is imported with the caller's shapes."""
         name = node.attribute("f").name
-        definition = self.functions.get(name)
-        if definition is None or node.depth >= MAX_CALL_DEPTH:
+        body = self.body_of(name, node)
+        if body is None:
             node.emit_all(OpKind.UNKNOWN, UnknownAttrs(f"function {name} cannot be inlined"))
             return
-        body, argument_names, result_names = self._function_body(definition, node)
-        prefix = f"{node.name}/"
-        for inner, outer in zip(argument_names, node.op.inputs, strict=True):
-            self.bound[f"{prefix}{inner}:0"] = self.bound[node.key(outer)]
-        taken = set(argument_names)
-        self.run([o for o in body.get_operations() if o.name not in taken], prefix, node.depth + 1)
-        for outer, inner_tensor in zip(node.op.outputs, result_names, strict=True):
-            if prefix + inner_tensor in self.bound:
-                self.bound[node.key(outer)] = self.bound[prefix + inner_tensor]
+        arguments = [self.bound[node.key(outer)] for outer in node.op.inputs]
+        results = self.run_body(body, f"{node.name}/", arguments, node.depth + 1)
+        self.bound.update(zip((node.key(outer) for outer in node.op.outputs), results, strict=True))
 
-    def _function_body(self, definition: Any, node: TfNode) -> tuple[Any, list[str], list[str]]:
+    def body_of(self, name: str, node: TfNode) -> Body | None:
+        """Import function `name` as `node` calls it; None if it is not in the file or nested too deep."""
+        definition = self.functions.get(name)
+        return None if definition is None or node.depth >= MAX_CALL_DEPTH else self._function_body(definition, node)
+
+    def run_body(self, body: Body, prefix: str, arguments: Sequence[str], depth: int) -> list[str]:
+        """Import a function's operations once and return the names of its results."""
+        graph, argument_names, result_names = body
+        for inner, name in zip(argument_names, arguments, strict=True):
+            self.bound[f"{prefix}{inner}:0"] = name
+        operations = graph.get_operations()
+        if not self.complete:
+            needed = needed_operations(graph.get_tensor_by_name(name) for name in result_names)
+            operations = [o for o in operations if o.name in needed]
+        taken = set(argument_names)
+        self.run([o for o in operations if o.name not in taken], prefix, depth)
+        return [self.bound[prefix + name] for name in result_names]
+
+    def _function_body(self, definition: Any, node: TfNode) -> Body:
         """Import a function as a graph of its own, with the shapes and variables that this call gives it.
 
         A variable arrives as a handle without a shape; putting the variable itself in the argument's place lets
@@ -206,6 +212,18 @@ class TfImporter:
             tf.import_graph_def(graph_def, name="")
         results = [flat_names[definition.ret[a.name]] for a in definition.signature.output_arg]
         return body, arguments, results
+
+
+def needed_operations(results: Iterable[Any]) -> set[str]:
+    """Names of the operations that tensors depend on: the others are not run."""
+    needed: set[str] = set()
+    pending = [tensor.op for tensor in results]
+    while pending:
+        operation = pending.pop()
+        if operation.name not in needed:
+            needed.add(operation.name)
+            pending.extend(tensor.op for tensor in operation.inputs)
+    return needed
 
 
 def dtype_of(dtype: Any) -> DType:

@@ -9,11 +9,12 @@ from typing import Any
 
 # The rule modules register themselves.
 from estimator.errors import ModelFileError
-from estimator.frontends import tf_compute, tf_movement  # noqa: F401
+from estimator.frontends import tf_compute, tf_control, tf_movement  # noqa: F401
 from estimator.frontends.graph_builder import GraphBuilder
 from estimator.frontends.input_binding import BoundInputs, DeclaredInput, Extent, bind_inputs, check_batch
 from estimator.frontends.rebatch import rebatch
-from estimator.frontends.tf_importer import VARIABLES, TfImporter, dtype_of
+from estimator.frontends.tf_control import settle_element_shapes
+from estimator.frontends.tf_importer import VARIABLES, TfImporter, dtype_of, needed_operations
 from estimator.frontends.tf_source import TfSource, read_source, tensorflow
 from estimator.ir.graph import Graph
 from estimator.ir.tensor import Shape, TensorRole
@@ -60,7 +61,8 @@ def load_tensorflow(
     path = Path(path)
     source = read_source(path, input_shapes, batch)
     if source.function is not None:
-        return _from_function(source, path, prune)
+        graph = _from_function(source, path, prune)
+        return graph if batch is None else rebatch(graph, batch)  # a given shape has a batch of its own
     return _from_graph_def(source, path, input_shapes, batch, prune)
 
 
@@ -89,12 +91,14 @@ def _from_graph_def(
 ) -> Graph:
     tf = tensorflow()
     graph_def = _without_recorded_shapes(source.graph_def)
-    placeholders = [node for node in graph_def.node if node.op == "Placeholder"]
+    placeholders = _placeholders(graph_def)
     bound = _bind(placeholders, source, input_shapes, batch, prune, path)
     for node in placeholders:
         shape = bound.shapes.get(node.name)
         if shape is not None:
             node.attr["shape"].shape.CopyFrom(tf.TensorShape(shape).as_proto())
+    if prune and (leads := [shape[0] for shape in bound.shapes.values() if shape]):
+        settle_element_shapes(graph_def, leads[0])
     graph = _imported(tf, graph_def, path)
     builder = GraphBuilder()
     for text in bound.notes:
@@ -107,6 +111,13 @@ def _from_graph_def(
     if batch is None or bound.batch_applied:
         return result
     return rebatch(result, batch, builder.orders)
+
+
+def _placeholders(graph_def: Any) -> list[Any]:
+    """Find the inputs; one without a shape that nothing reads is left over from lowered control flow."""
+    read = {name.lstrip("^").partition(":")[0] for node in graph_def.node for name in node.input}
+    placeholders = [node for node in graph_def.node if node.op == "Placeholder"]
+    return [p for p in placeholders if p.name in read or not p.attr["shape"].shape.unknown_rank]
 
 
 def _without_recorded_shapes(graph_def: Any) -> Any:
@@ -171,7 +182,7 @@ def _finish(
     operations = graph.get_operations()
     results = _result_tensors(graph, outputs, operations, path)
     if not importer.complete:
-        needed = _needed(results)
+        needed = needed_operations(results)
         operations = [o for o in operations if o.name in needed]
         inputs = [o for o in inputs if o.name in needed]
     names = _declare_inputs(importer, inputs)
@@ -218,14 +229,3 @@ def _result_tensors(graph: Any, outputs: Sequence[str], operations: Sequence[Any
 
 def _only_effects(tensor: Any) -> bool:
     return all(any(word in reader.type for word in _SIDE_EFFECTS) for reader in tensor.consumers())
-
-
-def _needed(results: Sequence[Any]) -> set[str]:
-    needed: set[str] = set()
-    pending = [tensor.op for tensor in results]
-    while pending:
-        operation = pending.pop()
-        if operation.name not in needed:
-            needed.add(operation.name)
-            pending.extend(tensor.op for tensor in operation.inputs)
-    return needed

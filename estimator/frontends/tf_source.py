@@ -15,6 +15,7 @@ from typing import Any
 from estimator.errors import BadOptionError, MissingDependencyError, ModelFileError
 from estimator.frontends.file_signature import open_model_file, signature_of
 from estimator.frontends.input_binding import Extent
+from estimator.frontends.tf_unsigned import exported_call
 from estimator.ir.tensor import Shape
 
 MAX_PROTO_BYTES = 2**31 - 1
@@ -144,7 +145,12 @@ def _meta_graph(meta: Any, path: Path) -> TfSource:
     if not meta.graph_def.node:
         raise ModelFileError(f"{path} holds no operators", expected="a MetaGraphDef with a graph")
     inputs, outputs = _signature(meta)
-    return TfSource(graph_def=meta.graph_def, inputs=inputs, outputs=outputs, trainable=_trainable(meta, path))
+    trainable = _trainable(meta, path)
+    called = exported_call(meta) if not outputs else None
+    if called is not None:
+        graph_def, names, results = called
+        return TfSource(graph_def=graph_def, inputs=tuple(names), outputs=tuple(results), trainable=trainable)
+    return TfSource(graph_def=meta.graph_def, inputs=inputs, outputs=outputs, trainable=trainable)
 
 
 def _signature(meta: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from estimator.frontends.shape_arithmetic import (
     reduced_shape,
     same_padding,
 )
-from estimator.frontends.tflite_importer import TfliteNode, TfliteProblem, rule
+from estimator.frontends.tflite_importer import TfliteNode, TfliteProblem, custom_rule, rule
 from estimator.ir.op import (
     ConvAttrs,
     EinsumAttrs,
@@ -47,9 +47,10 @@ _BINARY: dict[str, tuple[str, Callable[[Array, Array], Array] | None]] = {
     "ADD": ("add", np.add), "SUB": ("sub", np.subtract), "MUL": ("mul", np.multiply), "DIV": ("div", None),
     "FLOOR_DIV": ("floor_divide", np.floor_divide), "FLOOR_MOD": ("remainder", np.mod), "POW": ("pow", None),
     "MAXIMUM": ("maximum", np.maximum), "MINIMUM": ("minimum", np.minimum), "ATAN2": ("atan2", None),
-    "SQUARED_DIFFERENCE": ("squared_difference", None), "LESS": ("lt", None), "LESS_EQUAL": ("le", None),
-    "GREATER": ("gt", None), "GREATER_EQUAL": ("ge", None), "EQUAL": ("eq", None), "NOT_EQUAL": ("ne", None),
-    "LOGICAL_AND": ("logical_and", None), "LOGICAL_OR": ("logical_or", None), "BITWISE_XOR": ("bitwise_xor", None),
+    "SQUARED_DIFFERENCE": ("squared_difference", None), "LESS": ("lt", np.less),
+    "LESS_EQUAL": ("le", np.less_equal), "GREATER": ("gt", np.greater), "GREATER_EQUAL": ("ge", np.greater_equal),
+    "EQUAL": ("eq", np.equal), "NOT_EQUAL": ("ne", np.not_equal), "LOGICAL_AND": ("logical_and", np.logical_and),
+    "LOGICAL_OR": ("logical_or", np.logical_or), "BITWISE_XOR": ("bitwise_xor", None),
     "RIGHT_SHIFT": ("bitwise_right_shift", None),
 }  # fmt: skip
 _WITH_FUSED_ACTIVATION = frozenset({"ADD", "SUB", "MUL", "DIV"})
@@ -70,6 +71,15 @@ def _window(
         for (n, k, s, d), total in zip(axes, totals, strict=True)
     ]
     return tuple(total // 2 for total in totals), tuple(extents)
+
+
+def _transposed_window(
+    spatial: Sequence[int], kernel: Sequence[int], stride: Shape, valid: bool
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Work out padding before, and output extent, of each spatial axis of a transposed convolution."""
+    axes = list(zip(spatial, kernel, stride, strict=True))
+    extents = tuple(e * s + max(k - s, 0) if valid else e * s for e, k, s in axes)
+    return tuple(0 if valid else max(k - s, 0) // 2 for _, k, s in axes), extents
 
 
 def _positive(*values: int) -> tuple[int, ...]:
@@ -118,11 +128,23 @@ def _transposed_conv(node: TfliteNode) -> None:
     _, co, kh, kw = node.importer.builder.shape_of(name)
     node.as_weight(3)
     stride = _positive(node.option(2, "i"), node.option(1, "i"))
-    valid = node.option(0) == 1
-    extents = [e * s + max(k - s, 0) if valid else e * s for e, s, k in zip((h, w), stride, (kh, kw), strict=True)]
-    padding = tuple(0 if valid else max(k - s, 0) // 2 for s, k in zip(stride, (kh, kw), strict=True))
+    padding, extents = _transposed_window((h, w), (kh, kw), stride, node.option(0) == 1)
     attrs = ConvAttrs((kh, kw), stride, padding, (1, 1), 1, transposed=True, channels_last=True)
     node.emit(OpKind.CONV, (n, *extents, co), attrs, inputs=(2, name, 3), fused=node.option(3))
+
+
+@rule("CONV_3D_TRANSPOSE")
+def _transposed_conv_3d(node: TfliteNode) -> None:
+    """Output shape, w[kd, kh, kw, co, ci], x[n, d, h, w, ci], (b)."""
+    n, *spatial, _ = node.input(2).shape
+    name = node.conv_weight(1, (4, 3, 0, 1, 2))
+    _, co, *kernel = node.importer.builder.shape_of(name)
+    node.as_weight(3)
+    stride = _positive(node.option(1, "i"), node.option(3, "i"), node.option(2, "i"))
+    dilation = _positive(node.option(5, "i", 1), node.option(7, "i", 1), node.option(6, "i", 1))
+    padding, extents = _transposed_window(spatial, kernel, stride, node.option(0) == 1)
+    attrs = ConvAttrs(tuple(kernel), stride, padding, dilation, 1, transposed=True, channels_last=True)
+    node.emit(OpKind.CONV, (n, *extents, co), attrs, inputs=(2, name, 3), fused=node.option(4))
 
 
 @rule("FULLY_CONNECTED")
@@ -277,6 +299,12 @@ def _top_k(node: TfliteNode) -> None:
 @rule("NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5")
 def _nms(node: TfliteNode) -> None:
     node.emit_many(OpKind.NMS, [None] * len(node.operator.outputs), inputs=(0, 1))
+
+
+@custom_rule("TFLite_Detection_PostProcess")
+def _detection(node: TfliteNode) -> None:
+    """Box encodings[1, n, 4], scores[1, n, classes], anchors[n, 4]: decoded, then pairs of boxes are compared."""
+    node.emit_many(OpKind.NMS, [None] * len(node.operator.outputs), inputs=(0, 1, 2))
 
 
 @rule("RFFT2D")

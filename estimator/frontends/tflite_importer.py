@@ -32,6 +32,8 @@ Rule = Callable[["TfliteNode"], None]
 
 RULES: dict[str, Rule] = {}
 """Import rule of each builtin operator; filled by the ``tflite_*`` rule modules."""
+CUSTOM_RULES: dict[str, Rule] = {}
+"""Import rule of each custom operator that is known by its name."""
 FUSED_ACTIVATIONS = {1: "relu", 2: "hardtanh", 3: "relu6", 4: "tanh", 5: "sign"}
 
 
@@ -43,6 +45,16 @@ def rule(*op_types: str) -> Callable[[Rule], Rule]:
             if op_type in RULES:
                 raise RuntimeError(f"two import rules for {op_type}")
             RULES[op_type] = function
+        return function
+
+    return register
+
+
+def custom_rule(*names: str) -> Callable[[Rule], Rule]:
+    """Register an import rule for one or more custom operators."""
+
+    def register(function: Rule) -> Rule:
+        CUSTOM_RULES.update(dict.fromkeys(names, function))
         return function
 
     return register
@@ -64,6 +76,10 @@ class TfliteImporter:
         Tensors whose shape differs from the file's because an input was resized.
     relaid : dict of str to tuple
         Axis order in which a convolution weight was declared.
+    depth : int
+        Control flow around this subgraph.
+    inlined : set of str
+        Names of the other subgraphs that were imported as bodies of control flow.
     """
 
     model: TfliteModel
@@ -73,6 +89,8 @@ class TfliteImporter:
     known: dict[str, Array] = field(default_factory=dict)
     resized: set[str] = field(default_factory=set)
     relaid: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    depth: int = 0
+    inlined: set[str] = field(default_factory=set)
 
     def declare_input(self, index: int, shape: Shape) -> str:
         """Declare a graph input."""
@@ -111,7 +129,8 @@ class TfliteImporter:
     def _import(self, operator: TfliteOperator, index: int) -> None:
         node = TfliteNode(operator, self, self._op_name(operator, index))
         try:
-            import_rule = RULES.get(operator.op_type)
+            rules, key = (CUSTOM_RULES, operator.custom_name) if operator.custom_name else (RULES, operator.op_type)
+            import_rule = rules.get(key)
             if import_rule is None:
                 source = operator.custom_name or operator.op_type
                 node.emit_unknown(f"no rule for {'custom operator ' if operator.custom_name else ''}{source}")
@@ -327,7 +346,7 @@ class TfliteNode:
         builder.emit(kind, reads, names, attrs, name=self.name, source=self.source)
 
     def declare(self, position: int, shape: Sequence[int] | None) -> str:
-        """Declare an output tensor; `shape` is used where an input was resized."""
+        """Declare an output tensor; `shape` is used where an input was resized or the file leaves extents open."""
         index = self.operator.outputs[position]
         tensor = self.importer.subgraph.tensors[index]
         name = self.importer.unique_name(index)
@@ -338,7 +357,8 @@ class TfliteNode:
                 f"operator {self.name!r} ({self.source}) gives no rule for another input size",
                 hint="leave out --input-shape, or convert the model for the wanted size",
             )
-        extents = tuple(int(n) for n in shape) if moved and shape is not None else tensor.shape
+        implied = shape is not None and (moved or tensor.signature != tensor.shape)
+        extents = tuple(int(n) for n in shape) if implied and shape is not None else tensor.shape
         self.importer.builder.add_tensor(name, extents, tensor.dtype, TensorRole.ACTIVATION, tensor.quantised)
         self.importer.names[index] = name
         if extents != tensor.shape:

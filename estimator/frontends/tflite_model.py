@@ -8,8 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 # The rule modules register themselves.
-from estimator.errors import ModelFileError
-from estimator.frontends import tflite_compute, tflite_movement  # noqa: F401
+from estimator.errors import MissingShapeError, ModelFileError
+from estimator.frontends import tflite_compute, tflite_control, tflite_movement  # noqa: F401
 from estimator.frontends.file_signature import open_model_file, signature_of
 from estimator.frontends.graph_builder import GraphBuilder
 from estimator.frontends.input_binding import DeclaredInput, bind_inputs
@@ -51,7 +51,14 @@ def load_tflite(path: str | Path, *, input_shapes: Mapping[str, Shape] = _NO_SHA
     with open_model_file(path, "a TFLite file") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed with its last view
     model = _read(memoryview(mapped), path)
-    return _import(model, path, input_shapes, batch)
+    if batch is not None and not input_shapes and _leaves_batch_open(model.subgraphs[0]):
+        try:
+            return _import(model, GraphBuilder(), path, input_shapes, batch)
+        except (MissingShapeError, ModelFileError):  # an operator has no rule for another size: rescale all shapes
+            pass
+    builder = GraphBuilder()
+    graph = _import(model, builder, path, input_shapes, None if not input_shapes else batch)
+    return graph if batch is None else rebatch(graph, batch, builder.orders)
 
 
 def _read(view: memoryview, path: Path) -> TfliteModel:
@@ -70,12 +77,18 @@ def _read(view: memoryview, path: Path) -> TfliteModel:
     return model
 
 
-def _import(model: TfliteModel, path: Path, input_shapes: Mapping[str, Shape], batch: int | None) -> Graph:
+def _leaves_batch_open(subgraph: TfliteSubgraph) -> bool:
+    leads = [subgraph.tensors[index].signature[:1] for index in subgraph.inputs]
+    return all(lead == (-1,) for lead in leads)
+
+
+def _import(
+    model: TfliteModel, builder: GraphBuilder, path: Path, input_shapes: Mapping[str, Shape], batch: int | None
+) -> Graph:
     subgraph = model.subgraphs[0]
-    builder = GraphBuilder()
     importer = TfliteImporter(model, subgraph, builder)
     declared = [_declared(subgraph, index) for index in subgraph.inputs]
-    bound = bind_inputs(declared, input_shapes, None if not input_shapes else batch, path=str(path))
+    bound = bind_inputs(declared, input_shapes, batch, path=str(path))
     for text in bound.notes:
         builder.note(text)
     inputs = [
@@ -87,9 +100,8 @@ def _import(model: TfliteModel, path: Path, input_shapes: Mapping[str, Shape], b
         outputs = [importer.tensor_name(index) for index in subgraph.outputs]
     except ValueError as error:
         raise ModelFileError(f"a graph output cannot be made: {error}", where=str(path)) from None
-    _note_other_subgraphs(model, builder)
-    graph = builder.freeze(path.stem, inputs, outputs, "tflite")
-    return graph if batch is None else rebatch(graph, batch, builder.orders)
+    _note_other_subgraphs(model, importer)
+    return builder.freeze(path.stem, inputs, outputs, "tflite")
 
 
 def _declared(subgraph: TfliteSubgraph, index: int) -> DeclaredInput:
@@ -98,8 +110,10 @@ def _declared(subgraph: TfliteSubgraph, index: int) -> DeclaredInput:
     return DeclaredInput(tensor.name or f"tensor_{index}", shape)
 
 
-def _note_other_subgraphs(model: TfliteModel, builder: GraphBuilder) -> None:
-    others = [s for s in model.subgraphs[1:] if s.operators]
+def _note_other_subgraphs(model: TfliteModel, importer: TfliteImporter) -> None:
+    others = [s for s in model.subgraphs[1:] if s.operators and s.name not in importer.inlined]
     if others:
         count = sum(len(s.operators) for s in others)
-        builder.note(f"{len(others)} other subgraphs ({count} operators: bodies, set-up, other signatures) not counted")
+        importer.builder.note(
+            f"{len(others)} other subgraphs ({count} operators: bodies, set-up, other signatures) not counted"
+        )

@@ -13,8 +13,8 @@ from estimator.frontends.shape_arithmetic import (
     reshaped,
 )
 from estimator.frontends.tflite_importer import TfliteNode, TfliteProblem, rule
-from estimator.ir.op import AxisAttrs, ControlAttrs, CopyAttrs, FunctionAttrs, OpKind
-from estimator.ir.tensor import Shape
+from estimator.ir.op import AxisAttrs, CopyAttrs, FunctionAttrs, OpKind
+from estimator.ir.tensor import Shape, TensorRole
 
 
 @rule("RESHAPE")
@@ -269,8 +269,18 @@ def _handle(node: TfliteNode) -> None:
 
 @rule("READ_VARIABLE")
 def _read_variable(node: TfliteNode) -> None:
-    """State lives in the arena: reading it copies it out."""
-    node.emit(OpKind.COPY, node.out_tensor().shape, CopyAttrs("read_variable"))
+    """State lives in the arena: reading it copies it out. What nothing writes after loading is a weight."""
+    operators = node.importer.subgraph.operators
+    written = {op.inputs[0] for op in operators if op.op_type == "ASSIGN_VARIABLE" and op.inputs}
+    if node.operator.inputs[0] in written:
+        node.emit(OpKind.COPY, node.out_tensor().shape, CopyAttrs("read_variable"))
+        return
+    builder, tensor = node.importer.builder, node.out_tensor()
+    name = f"{node.name_of(0)}.value"
+    if name not in builder.tensors:
+        role = TensorRole.PARAMETER if tensor.dtype.is_float else TensorRole.CONSTANT
+        builder.add_tensor(name, tensor.shape, tensor.dtype, role, tensor.quantised)
+    node.importer.names[node.operator.outputs[0]] = name
 
 
 @rule("ASSIGN_VARIABLE")
@@ -281,15 +291,3 @@ def _assign_variable(node: TfliteNode) -> None:
     builder.add_tensor(state, value.shape, value.dtype, quantised=value.quantised)
     attrs = CopyAttrs("assign_variable")
     builder.emit(OpKind.COPY, (value.name,), (state,), attrs, name=node.name, source=node.source)
-
-
-@rule("IF", "WHILE")
-def _control(node: TfliteNode) -> None:
-    """Bodies are other subgraphs; which one runs, or how often, is data."""
-    subgraphs = node.importer.model.subgraphs
-    chosen = [node.option(i, "i") for i in (0, 1)]
-    bodies = [subgraphs[i] for i in chosen if 0 <= i < len(subgraphs)]
-    count = sum(len(body.operators) for body in bodies)
-    node.importer.builder.note(f"{node.op_type} {node.name!r} depends on data: {count} operators not counted")
-    attrs = ControlAttrs(node.op_type.lower(), tuple(b.name or f"subgraph {i}" for i, b in enumerate(bodies)))
-    node.emit_unknown("control flow", OpKind.CONTROL, attrs)

@@ -32,8 +32,10 @@ _SEED = 0
 _CACHE_ARGUMENTS = ("past_key_values", "cache_params", "state", "mems")
 _NEEDS_DATA = (
     "meta tensor", "meta tensors", "_local_scalar_dense", "data-dependent", "no data", "Meta", "nonzero",
-    "is_nonzero", "ScriptObject", "quantized", "unbacked",
+    "is_nonzero", "ScriptObject", "quantized", "unbacked", "D meta", "on meta", "on the same device", "meta device",
+    "Expected mat_a to be BFloat16",
 )  # fmt: skip
+"""Parts of messages that meta tensors cause: missing values, devices that differ, kernels for other devices."""
 
 
 def load_torch(
@@ -92,6 +94,7 @@ def trace(source: TorchSource, wanted: tuple[InputShape, ...], batch: int | None
     except Exception:  # constructors of user code may do anything; the real build says what is wrong
         return _trace_real(source, wanted, batch)
     defaults, inputs = inputs_for(module, source, wanted, batch)
+    _materialise(module, inputs)
     try:
         return _record_meta(module, source, inputs, layout)
     except TraceError as error:
@@ -120,13 +123,48 @@ def inputs_for(
     MissingShapeError
         Neither the module nor the user says what it takes.
     """
+    floating = _floating_type(module)
     defaults = (source.guess_inputs(module) if source.guess_inputs else ()) or source.inputs
-    inputs = resolve_inputs(defaults, wanted, batch, source.name, module.forward)
+    defaults = tuple(replace(d, dtype=floating) if d.dtype is torch.float32 else d for d in defaults)
+    inputs = resolve_inputs(defaults, wanted, batch, source.name, module.forward, floating)
     if not inputs:
         raise MissingShapeError(
             f"the input of {source.name} is unknown", expected="--input-shape, once per input of forward"
         )
     return defaults, inputs
+
+
+def _floating_type(module: torch.nn.Module) -> torch.dtype:
+    """Type in which a module takes its data: that of its weights if they agree (``module.half()``), else float32."""
+    types = {p.dtype for p in module.parameters() if p.is_floating_point()}
+    return types.pop() if len(types) == 1 else torch.float32
+
+
+def _materialise(module: torch.nn.Module, inputs: tuple[InputSpec, ...]) -> None:
+    """Run a module with lazy parameters once: they take their shapes from the first input.
+
+    Raises
+    ------
+    TraceError
+        The module does not accept the inputs.
+    """
+    if not any(torch.nn.parameter.is_lazy(p) for p in (*module.parameters(), *module.buffers())):
+        return
+    generator = torch.Generator().manual_seed(_SEED)
+    args = [spec.real(generator) for spec in inputs if spec.name is None]
+    kwargs = {spec.name: spec.real(generator) for spec in inputs if spec.name is not None}
+    training = module.training
+    try:
+        with torch.no_grad():
+            module.eval()(*args, **kwargs)
+    except Exception as error:  # a forward may raise anything
+        raise TraceError(
+            f"{type(module).__name__} could not be run to shape its lazy parameters: {str(error)[:300]}",
+            where=_raised_at(error),
+            expected="inputs that the model's forward accepts",
+        ) from error
+    finally:
+        module.train(training)
 
 
 def _record_meta(
@@ -166,7 +204,10 @@ def _with_batch_of(inputs: tuple[InputSpec, ...], warm: tuple[InputSpec, ...]) -
 
 
 def _accepts(module: torch.nn.Module, argument: str) -> bool:
-    return argument in inspect.signature(module.forward).parameters
+    try:
+        return argument in inspect.signature(module.forward).parameters
+    except (TypeError, ValueError):  # compiled code need not have a signature
+        return False
 
 
 def _rebuilt_for(
@@ -197,6 +238,7 @@ def _trace_real(source: TorchSource, wanted: tuple[InputShape, ...], batch: int 
         torch.manual_seed(_SEED)
         module = build(source)
         _, inputs = inputs_for(module, source, wanted, batch)
+        _materialise(module, inputs)
         generator = torch.Generator().manual_seed(_SEED)
         args: list[Any] = [spec.real(generator) for spec in inputs if spec.name is None]
         kwargs = {spec.name: spec.real(generator) for spec in inputs if spec.name is not None}

@@ -94,6 +94,7 @@ def resolve_inputs(
     batch: int | None,
     name: str,
     forward: Callable[..., object] | None = None,
+    floating: torch.dtype = torch.float32,
 ) -> tuple[InputSpec, ...]:
     """Lay the user's shapes over the defaults, by name or by position, and rescale the batch.
 
@@ -101,6 +102,8 @@ def resolve_inputs(
     ----------
     forward : callable, optional
         What takes the inputs: names are then checked against its parameters, and may stand for a position.
+    floating : torch.dtype
+        Element type of inputs whose type nobody states.
 
     Raises
     ------
@@ -120,7 +123,7 @@ def resolve_inputs(
             parameters.check(shape.name, name)
             index = labels.index(shape.name) if shape.name in labels else len(specs)
         if index == len(specs):
-            guessed = torch.int64 if shape.name in _INTEGER_NAMES else torch.float32
+            guessed = torch.int64 if shape.name in _INTEGER_NAMES else floating
             specs.append(InputSpec(shape.shape, guessed, shape.name))
             labels.append(shape.name)
         given.add(index)

@@ -17,6 +17,10 @@ from estimator.frontends.input_shape import InputShape, parse_input_shape, parse
         ("8", InputShape((8,))),
         ("ids=1x128", InputShape((1, 128), "ids")),
         ("ids=1x128:i64", InputShape((1, 128), "ids", DType.I64)),
+        ("ids=1x128:int64", InputShape((1, 128), "ids", DType.I64)),
+        ("1x3:float16", InputShape((1, 3), None, DType.F16)),
+        ("1x3:bfloat16", InputShape((1, 3), None, DType.BF16)),
+        ("1x3:uint8", InputShape((1, 3), None, DType.U8)),
     ],
 )
 def test_a_shape_is_read_as_people_write_it(text: str, expected: InputShape):

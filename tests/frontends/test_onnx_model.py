@@ -80,8 +80,16 @@ def test_an_lstm_is_one_op_with_its_weights(tmp_path: Path) -> None:
     graph = graph_of(model([lstm], [value("x", [9, 2, 5])], "y", weights), tmp_path)
     (op,) = graph.ops
     assert op.attrs == RnnAttrs("lstm", 6, 1, True, False, True)
+    assert [graph.tensors[n].shape for n in op.inputs[1:3]] == [(2 * 4 * 6, 5), (2 * 4 * 6, 6)]
     assert out_shape(graph) == (9, 2, 2, 6)
     assert graph_cost(graph).total.macs == (9 * 2) * 2 * 4 * 6 * (5 + 6)
+
+
+def test_a_stored_initial_state_is_no_parameter(tmp_path: Path) -> None:
+    lstm = node("LSTM", "x w r - - h c", "y", hidden_size=6)
+    weights = [weight("w", 1, 4 * 6, 5), weight("r", 1, 4 * 6, 6), weight("h", 1, 2, 6), weight("c", 1, 2, 6)]
+    graph = graph_of(model([lstm], [value("x", [9, 2, 5])], "y", weights), tmp_path)
+    assert graph.params == 4 * 6 * (5 + 6)
 
 
 def test_shape_arithmetic_reaches_the_reshape(tmp_path: Path) -> None:
@@ -274,6 +282,19 @@ def test_a_tied_weight_counts_once(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- quantised
 
 
+def test_parts_of_a_weight_are_parameters_until_they_add_up_to_it(tmp_path: Path) -> None:
+    nodes = [
+        node("Split", "w", "a b", axis=1, num_outputs=2),
+        node("Split", "w", "c d", axis=0, num_outputs=2),
+        node("MatMul", "x a", "xa"),
+        node("MatMul", "x b", "xb"),
+        node("MatMul", "z c", "zc"),
+    ]
+    inputs = [value("x", [1, 6]), value("z", [1, 3])]
+    graph = graph_of(model(nodes, inputs, "xa xb zc", [weight("w", 6, 4)]), tmp_path)
+    assert graph.params == 6 * 4
+
+
 def test_qdq_leaves_stored_integers_as_weights(tmp_path: Path) -> None:
     nodes = [
         node("QuantizeLinear", "x s z", "xq"),
@@ -389,3 +410,119 @@ def test_a_contradiction_names_the_operator_and_its_inputs(tmp_path: Path) -> No
         graph_of(proto, tmp_path)
     assert "Add_0" in str(caught.value)
     assert "a[2, 3], b[2, 4]" in str(caught.value)
+
+
+def test_a_fused_convolution_adds_and_activates_per_output(tmp_path: Path) -> None:
+    fused = node("FusedConv", "x w b z", "y", domain="com.microsoft", activation="Relu")
+    weights = [weight("w", 4, 3, 1, 1), weight("b", 4)]
+    inputs = [value("x", [1, 3, 5, 5]), value("z", [1, 4, 5, 5])]
+    graph = graph_of(model([fused], inputs, "y", weights, domains=["com.microsoft"]), tmp_path)
+    assert [op.kind for op in graph.ops] == [OpKind.CONV, OpKind.BINARY, OpKind.ACTIVATION]
+    outputs = 4 * 5 * 5
+    assert (graph_cost(graph).total.macs, graph_cost(graph).total.other_flops) == (outputs * 3, outputs * (1 + 1 + 1))
+    assert graph.outputs == ("y",)
+
+
+def test_blocked_channels_are_counted_with_what_fills_the_last_block(tmp_path: Path) -> None:
+    """24 channels are kept as two blocks of 16; the reader of the plain layout gets 20 again."""
+    domain = "com.microsoft.nchwc"
+    nodes = [
+        node("ReorderInput", "x", "xb", domain=domain),
+        node("Conv", "xb w", "yb", domain=domain, activation="Relu"),
+        node("MaxPool", "yb", "pb", domain=domain, kernel_shape=[2, 2], strides=[2, 2]),
+        node("ReorderOutput", "pb", "y", domain=domain, channels=20),
+    ]
+    graph = graph_of(
+        model(nodes, [value("x", [1, 24, 4, 4])], "y", [weight("w", 32, 32, 1, 1)], domains=[domain]), tmp_path
+    )
+    assert graph_cost(graph).total.macs == (32 * 4 * 4) * 32
+    assert graph_cost(graph).coverage == 1
+    assert out_shape(graph) == (1, 20, 2, 2)
+
+
+def test_a_quantised_convolution_may_keep_channels_last(tmp_path: Path) -> None:
+    scale, zero = scalar("s", 0.1), scalar("o", 0, np.uint8)
+    w = numpy_helper.from_array(np.zeros((6, 3, 2, 2), np.int8), "w")
+    conv = node("QLinearConv", "x s o w s o s o", "y", domain="com.microsoft", channels_last=1, strides=[2, 2])
+    inputs = [value("x", [1, 8, 8, 3], TensorProto.UINT8)]
+    graph = graph_of(model([conv], inputs, "y", [scale, zero, w], domains=["com.microsoft"]), tmp_path)
+    assert out_shape(graph) == (1, 4, 4, 6)
+    assert graph_cost(graph).total.macs == (6 * 4 * 4) * (3 * 2 * 2)
+
+
+def test_packed_attention_is_one_product_and_attention(tmp_path: Path) -> None:
+    attention = node("Attention", "x w b", "y", domain="com.microsoft", num_heads=2)
+    weights = [weight("w", 8, 3 * 8), weight("b", 3 * 8)]
+    graph = graph_of(model([attention], [value("x", [2, 5, 8])], "y", weights, domains=["com.microsoft"]), tmp_path)
+    product, scores = 2 * 5 * 8 * (3 * 8), 2 * 2 * 5 * 5 * (4 + 4)  # batch × heads × m × n × (d + dv)
+    assert graph_cost(graph).total.macs == product + scores
+    assert out_shape(graph) == (2, 5, 8)
+
+
+def test_grouped_attention_reads_its_past(tmp_path: Path) -> None:
+    attention = node("GroupQueryAttention", "q k v pk pv", "y a b", domain="com.microsoft", num_heads=4, kv_num_heads=2)
+    past = [value("pk", [1, 2, 7, 8]), value("pv", [1, 2, 7, 8])]
+    inputs = [value("q", [1, 1, 32]), value("k", [1, 1, 16]), value("v", [1, 1, 16]), *past]
+    graph = graph_of(model([attention], inputs, "y a b", domains=["com.microsoft"]), tmp_path)
+    assert graph_cost(graph).total.macs == 4 * 1 * (7 + 1) * (8 + 8)  # heads × m × (past + new) × (d + dv)
+    assert graph.tensors["a"].shape == (1, 2, 7 + 1, 8)
+
+
+def test_embeddings_are_looked_up_added_and_normalised(tmp_path: Path) -> None:
+    embed = node("EmbedLayerNormalization", "ids seg word pos kind g b", "y mask", domain="com.microsoft")
+    tables = [weight("word", 50, 8), weight("pos", 16, 8), weight("kind", 2, 8), weight("g", 8), weight("b", 8)]
+    inputs = [value("ids", [1, 6], TensorProto.INT32), value("seg", [1, 6], TensorProto.INT32)]
+    graph = graph_of(model([embed], inputs, "y mask", tables, domains=["com.microsoft"]), tmp_path)
+    kinds = [op.kind for op in graph.ops]
+    assert (kinds.count(OpKind.EMBEDDING), kinds.count(OpKind.BINARY), kinds.count(OpKind.NORM)) == (3, 2, 1)
+    assert graph.params == (50 + 16 + 2) * 8 + 8 + 8
+    assert graph.tensors["y"].shape == (1, 6, 8)
+
+
+def test_a_dynamically_quantised_lstm_counts_as_a_plain_one(tmp_path: Path) -> None:
+    w, r = (numpy_helper.from_array(np.zeros((1, i, 4 * 5), np.int8), n) for n, i in (("w", 3), ("r", 5)))
+    lstm = node("DynamicQuantizeLSTM", "x w r - - - - - s o s o", "y", domain="com.microsoft", hidden_size=5)
+    weights = [w, r, scalar("s", 0.1), scalar("o", 0, np.int8)]
+    graph = graph_of(model([lstm], [value("x", [7, 2, 3])], "y", weights, domains=["com.microsoft"]), tmp_path)
+    assert graph_cost(graph).total.macs == 7 * 2 * (4 * 5) * (3 + 5)  # steps × batch × gates × (input + state)
+    assert out_shape(graph) == (7, 1, 2, 5)
+
+
+def test_nodes_that_stand_before_what_they_read_are_put_in_order(tmp_path: Path) -> None:
+    """Converters to half floats append their casts behind the readers."""
+    nodes = [node("Relu", "c", "y"), node("Neg", "b", "c"), node("Abs", "x", "b")]
+    graph = graph_of(model(nodes, [value("x", [2, 3])], "y"), tmp_path)
+    assert [op.source for op in graph.ops] == ["Abs", "Neg", "Relu"]
+
+
+def sliced_by_data(of: str) -> list[onnx.NodeProto]:
+    """As many rows of w as the data say, and their sum."""
+    return [node("Slice", f"w first {of}", "rows"), node("ReduceSum", "rows first", "row", keepdims=0)]
+
+
+def test_a_loop_whose_shapes_depend_on_data_is_listed_with_the_shapes_that_the_file_states(tmp_path: Path) -> None:
+    nodes = [node("Identity", "go", "go_out"), *sliced_by_data("n"), node("Identity", "row", "seen")]
+    given = [value("i", [], TensorProto.INT64), value("go", [], TensorProto.BOOL)]
+    body = helper.make_graph(nodes, "body", given, [value("go_out", None), value("seen", None)])
+    loop = node("Loop", "trips -", "all", body=body)
+    weights = [scalar("trips", 3, np.int64), weight("w", 9, 4), integers("first", 0)]
+    proto = model([loop], [value("n", [1], TensorProto.INT64)], "all", weights)
+    with pytest.raises(MissingShapeError):
+        graph_of(proto, tmp_path)
+    proto.graph.output[0].CopyFrom(value("all", [3, 4]))
+    graph = graph_of(proto, tmp_path)
+    assert [op.kind for op in graph.ops] == [OpKind.CONTROL]
+    assert out_shape(graph) == (3, 4)
+
+
+def test_a_function_whose_shapes_depend_on_data_is_listed_with_the_shapes_that_the_file_states(tmp_path: Path) -> None:
+    opsets = [helper.make_opsetid("", 18)]
+    function = helper.make_function("local", "Rows", ["w", "first", "n"], ["row"], sliced_by_data("n"), opsets)
+    weights = [weight("w", 9, 4), integers("first", 0)]
+    call = node("Rows", "w first n", "y", domain="local")
+    inputs = [value("n", [1], TensorProto.INT64)]
+    proto = model([call], inputs, "y", weights, functions=[function], domains=["local"])
+    proto.graph.output[0].CopyFrom(value("y", [4]))
+    graph = graph_of(proto, tmp_path)
+    assert [op.source for op in graph.unknown_ops] == ["local:Rows"]
+    assert out_shape(graph) == (4,)

@@ -216,3 +216,92 @@ def test_views_are_judged_as_torch_does() -> None:
         for target in ((24,), (6, 4), (4, 6), (2, 12), (3, 8), (1, 24, 1), (2, 3, 2, 2)):
             shares = x.reshape(target).untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
             assert can_view(tuple(x.shape), tuple(x.stride()), target) == shares, (order, target)
+
+
+def test_a_weight_under_two_names_is_one_weight(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Tied(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = torch.nn.Embedding(50, 8)
+            self.head = torch.nn.Linear(8, 50, bias=False)
+            self.head.weight = self.table.weight
+
+        def forward(self, ids: Any) -> Any:
+            return self.head(self.table(ids))
+
+    torch.export.save(torch.export.export(Tied(), (torch.zeros(2, 5, dtype=torch.int64),)), tmp_path / "tied.pt2")
+    graph = load_pt2(tmp_path / "tied.pt2")
+    assert graph.params == 50 * 8
+    assert graph_cost(graph).total.macs == (2 * 5) * 8 * 50
+
+
+def test_an_extent_that_data_decides_is_as_large_as_it_can_be(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Positive(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, x: Any) -> Any:
+            return x[x > 0] * 2
+
+    torch.export.save(torch.export.export(Positive(), (torch.zeros(4, 5),), strict=False), tmp_path / "positive.pt2")
+    graph = load_pt2(tmp_path / "positive.pt2")
+    assert graph.tensors[graph.outputs[0]].shape == (4 * 5,)
+    assert any("depends on data" in note for note in graph.notes)
+
+
+def test_composite_operators_are_counted_by_what_they_do(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Composite(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, a: Any, b: Any) -> Any:
+            product = torch.tensordot(a, b, dims=([2], [1]))  # [2, 3, 4] and [5, 4, 6]
+            inner = torch.inner(a, a)
+            grid = torch.meshgrid(a[0, 0], a[0, 0], indexing="ij")
+            return product, inner, torch.diff(a), torch.fft.fftshift(a), grid
+
+    arguments = (torch.zeros(2, 3, 4), torch.zeros(5, 4, 6))
+    torch.export.save(torch.export.export(Composite(), arguments, strict=False), tmp_path / "composite.pt2")
+    graph = load_pt2(tmp_path / "composite.pt2")
+    cost = graph_cost(graph)
+    assert cost.coverage == 1
+    assert cost.total.macs == (2 * 3) * (5 * 6) * 4 + (2 * 3) * (2 * 3) * 4  # pairs of free axes × contracted
+
+
+def test_a_region_without_gradients_is_part_of_the_network(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Region(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.frozen = torch.nn.Linear(8, 6)
+            self.head = torch.nn.Linear(6, 4)
+
+        def forward(self, x: Any) -> Any:
+            with torch.no_grad():
+                x = torch.relu(self.frozen(x))
+            return self.head(x)
+
+    torch.export.save(torch.export.export(Region(), (torch.zeros(3, 8),), strict=False), tmp_path / "region.pt2")
+    graph = load_pt2(tmp_path / "region.pt2")
+    assert [op.kind for op in graph.ops] == [OpKind.LINEAR, OpKind.ACTIVATION, OpKind.LINEAR]
+    assert graph_cost(graph).total.macs == 3 * 8 * 6 + 3 * 6 * 4
+    assert graph.ops[0].scope == "frozen"
+
+
+def test_a_branch_that_data_decides_is_listed_and_not_counted(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Branch(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = torch.nn.Linear(8, 8)
+
+        def forward(self, x: Any) -> Any:
+            return torch.cond(x.sum() > 0, lambda x: self.head(x), lambda x: x - 1, (x,))
+
+    torch.export.save(torch.export.export(Branch(), (torch.zeros(3, 8),), strict=False), tmp_path / "branch.pt2")
+    graph = load_pt2(tmp_path / "branch.pt2")
+    assert [op.source for op in graph.unknown_ops] == ["torch.ops.higher_order.cond"]
+    assert graph.unknown_ops[0].kind is OpKind.CONTROL
+    assert any("not counted" in note for note in graph.notes)

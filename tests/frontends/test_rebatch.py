@@ -140,3 +140,11 @@ def test_weights_keep_their_shapes() -> None:
     assert wide.params == graph.params == 8 + 3 * 64
     assert wide.batch == 32
     assert "batch 1" in wide.notes[-1]
+
+
+def test_an_image_without_a_batch_axis_cannot_be_rescaled():
+    nodes = [node("Unsqueeze", "x axes", "image"), node("Conv", "image w", "y")]
+    weights = [weight("w", 4, 3, 1, 1), integers("axes", 0)]
+    data = model(nodes, [value("x", [3, 8, 8])], "y", weights).SerializeToString()
+    with pytest.raises(BadOptionError, match="cannot be rescaled to batch 4"):
+        parse_onnx(data, name="image", batch=4)

@@ -5,11 +5,12 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from estimator.costs.registry import graph_cost
-from estimator.errors import MissingDependencyError, ModelFileError
+from estimator.errors import MissingDependencyError, MissingShapeError, ModelFileError
 from estimator.frontends.tf_model import load_tensorflow
 from estimator.ir.op import ConvAttrs, OpKind
 from estimator.ir.tensor import TensorRole
@@ -146,3 +147,82 @@ def test_without_tensorflow_the_extra_is_named() -> None:
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "estimator[tensorflow]" in done.stdout
     assert issubclass(MissingDependencyError, Exception)
+
+
+def recurrent_function(steps: int, width: int, units: int) -> Any:
+    """A loop of known length over a list of steps, as a recurrent Keras layer builds it."""
+    import tensorflow as tf
+
+    kernel = tf.Variable(tf.ones((width, units)), name="kernel")
+    state = tf.Variable(tf.ones((units, units)), name="state")
+
+    class Recurrent(tf.Module):
+        def __init__(self) -> None:
+            self.weights = [kernel, state]
+
+        @tf.function(input_signature=[tf.TensorSpec([None, steps, width], tf.float32, name="x")])
+        def __call__(self, x: Any) -> Any:
+            elements = tf.TensorArray(tf.float32, steps).unstack(tf.transpose(x, [1, 0, 2]))
+            results = tf.TensorArray(tf.float32, steps, element_shape=[None, units])
+            hidden = tf.zeros([tf.shape(x)[0], units])
+            for step in tf.range(steps):
+                hidden = tf.tanh(elements.read(step) @ kernel + hidden @ state)
+                results = results.write(step, hidden)
+            return tf.transpose(results.stack(), [1, 0, 2])
+
+    return Recurrent()
+
+
+def test_a_saved_model_without_signatures_is_a_call_of_what_it_exports(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    class Layer(tf.Module):
+        def __init__(self) -> None:
+            self.w = tf.Variable(tf.ones((6, 4)), name="w")
+            self.scale = tf.Variable(tf.ones(4), name="scale", trainable=False)
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 6], tf.float32, name="features")])
+        def __call__(self, x: Any) -> Any:
+            return {"scaled": (x @ self.w) * self.scale}
+
+    tf.saved_model.save(Layer(), tmp_path, signatures={})
+    graph = load_tensorflow(tmp_path, batch=3)
+    assert graph.inputs == ("features",)
+    assert graph_cost(graph).total.macs == 3 * 6 * 4
+    assert graph.params == 6 * 4  # what is not trainable is no parameter
+    assert [graph.tensors[name].shape for name in graph.outputs] == [(3, 4)]
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_loop_of_known_length_is_counted_step_by_step(batch: int, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    tf.saved_model.save(recurrent_function(steps=5, width=4, units=2), tmp_path)
+    graph = load_tensorflow(tmp_path, batch=batch)
+    assert graph_cost(graph).total.macs == batch * 5 * (4 * 2 + 2 * 2)
+    assert graph_cost(graph).coverage == 1
+    assert graph.params == 4 * 2 + 2 * 2
+    assert [graph.tensors[name].shape for name in graph.outputs] == [(batch, 5, 2)]
+
+
+def test_lowered_loops_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    module = recurrent_function(steps=5, width=4, units=2)
+    concrete = module.__call__.get_concrete_function()
+    for lowered in (False, True):
+        frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=lowered).graph
+        tf.io.write_graph(frozen, str(tmp_path), f"{lowered}.pb", as_text=False)
+    assert graph_cost(load_tensorflow(tmp_path / "False.pb")).total.macs == 5 * (4 * 2 + 2 * 2)
+    with pytest.raises(MissingShapeError, match="lower_control_flow=False"):
+        load_tensorflow(tmp_path / "True.pb")
+
+
+def test_a_keras_file_takes_a_batch_beside_a_shape(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    x = tf.keras.Input((None, None, 3), name="image")
+    tf.keras.Model(x, tf.keras.layers.Conv2D(4, 1, use_bias=False)(x)).save(tmp_path / "open.keras")
+    graph = load_tensorflow(tmp_path / "open.keras", input_shapes={"": (1, 8, 8, 3)}, batch=5)
+    assert graph_cost(graph).total.macs == 5 * (8 * 8) * 3 * 4

@@ -93,6 +93,36 @@ def test_a_shape_of_another_rank_is_a_usage_error() -> None:
         load_tflite(DATA / "resizable.tflite", input_shapes={"": (1, 32)})
 
 
+def test_extents_that_the_file_leaves_open_follow_from_the_batch() -> None:
+    """Keras flattens [batch, 5, 3] for a dense layer at run time; the file has 1 where it does not know."""
+    for batch in (1, 3):
+        graph = load_tflite(DATA / "sequence.tflite", batch=batch)
+        dense = next(op for op in graph.ops if op.kind is OpKind.LINEAR)
+        assert graph.inputs_of(dense)[0].shape == (batch * 5, 3)
+        assert graph.outputs_of(dense)[0].shape == (batch * 5, 4)
+
+
+def test_a_loop_of_known_length_is_counted_step_by_step() -> None:
+    graph = load_tflite(DATA / "sequence.tflite")
+    dense, step = 5 * 3 * 4, 4 * 2 * (4 + 2)  # 4 gates of 2 units read 4 inputs and 2 states
+    assert graph_cost(graph).total.macs == dense + 5 * step
+    assert graph_cost(graph).coverage == 1
+    assert graph.params == 3 * 4 + 4 * 2 * (4 + 2 + 1)  # read in every step, counted once; a bias of 0 is dropped
+    assert not any("not counted" in note for note in graph.notes)
+
+
+def test_transposed_convolution_of_volumes_multiplies_per_input_and_tap() -> None:
+    graph = load_tflite(DATA / "volume.tflite")
+    assert graph_cost(graph).total.macs == (3 * 4 * 5 * 2) * 6 * 2**3  # inputs × channels out × taps
+    assert graph.outputs_of(graph.ops[0])[0].shape == (1, 6, 8, 10, 6)
+
+
+def test_a_variable_that_nothing_writes_is_a_weight() -> None:
+    graph = load_tflite(DATA / "variables.tflite")
+    assert graph.params == 6 * 4
+    assert graph_cost(graph).total.macs == 2 * 6 * 4
+
+
 def test_rules_name_real_operators() -> None:
     assert set(RULES) <= set(OPERATORS)
 
@@ -135,3 +165,26 @@ def test_resized_extents_are_those_of_the_interpreter(size: tuple[int, int]) -> 
     graph = load_tflite(path, input_shapes={"": shape})
     ours = {t.name: t.shape for op in graph.ops for t in graph.outputs_of(op)}
     assert ours == {name: theirs[name] for name in ours}
+
+
+def test_the_detection_head_compares_pairs_of_boxes(tmp_path: Path) -> None:
+    """A custom operator: encodings[1, n, 4], scores[1, n, classes], anchors[n, 4] -> boxes, classes, scores, count."""
+    schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    flatbuffers = pytest.importorskip("flatbuffers")
+    shapes = [[1, 20, 4], [1, 20, 5], [20, 4], [1, 10, 4], [1, 10], [1, 10], [1]]
+    model, graph, operator, code = schema.ModelT(), schema.SubGraphT(), schema.OperatorT(), schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    code.customCode = "TFLite_Detection_PostProcess"
+    graph.tensors = []
+    for number, shape in enumerate(shapes):
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.buffer = f"t{number}".encode(), shape, 0
+        graph.tensors.append(tensor)
+    operator.inputs, operator.outputs = [0, 1, 2], [3, 4, 5, 6]
+    graph.inputs, graph.outputs, graph.operators = [0, 1, 2], [3, 4, 5, 6], [operator]
+    model.version, model.operatorCodes, model.subgraphs, model.buffers = 3, [code], [graph], [schema.BufferT()]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    (tmp_path / "head.tflite").write_bytes(builder.Output())
+    cost = graph_cost(load_tflite(tmp_path / "head.tflite"))
+    assert (cost.coverage, cost.total.other_flops) == (1, 13 * 20 * 19 // 2)

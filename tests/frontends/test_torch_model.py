@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from estimator.costs.registry import graph_cost
+from estimator.dtypes import DType
 from estimator.errors import (
     BadOptionError,
     EstimatorError,
@@ -139,6 +141,18 @@ def image_and_vector():
         def forward(self, image, vector): return self.conv(image).mean((2, 3)) + self.linear(vector)
     return ImageAndVector()
 def number(): return 3
+def half(): return nn.Linear(8, 4).half()
+def lazy(): return nn.Sequential(nn.LazyConv2d(8, 3), nn.Flatten(), nn.LazyLinear(5))
+def traced(): return torch.jit.trace(nn.Sequential(nn.Linear(8, 4), nn.ReLU()).eval(), torch.zeros(1, 8))
+def packed():
+    class Packed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm = nn.LSTM(6, 5, batch_first=True)
+        def forward(self, x):
+            lengths = torch.tensor([4, 3])
+            return self.lstm(nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True))[1]
+    return Packed()
 def broken(): raise ValueError("no such luck")
 def dynamic(): return torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(8, 4)), {nn.Linear}, torch.qint8)
 def picky():
@@ -208,6 +222,32 @@ def test_a_name_that_forward_does_not_take_lists_those_that_it_does(user_module:
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")  # torch.ao warns about its own future
+def test_lazy_parameters_take_their_shapes_from_the_input(user_module: str):
+    graph = load_graph(f"{user_module}:lazy", input_shapes=["1x3x8x8"])
+    assert graph.params == (3 * 9 * 8 + 8) + (8 * 6 * 6 * 5 + 5)
+    with pytest.raises(TraceError, match="lazy parameters"):
+        load_graph(f"{user_module}:lazy", input_shapes=["1x3"])
+
+
+def test_a_traced_script_has_no_signature_and_needs_none(user_module: str):
+    graph = load_graph(f"{user_module}:traced", input_shapes=["2x8"])
+    assert [op.kind for op in graph.ops] == [OpKind.LINEAR, OpKind.ACTIVATION]
+
+
+def test_a_module_takes_its_input_in_the_type_of_its_weights(user_module: str):
+    (plain,) = load_graph(f"{user_module}:half", input_shapes=["1x8"]).inputs
+    graph = load_graph(f"{user_module}:half", input_shapes=["1x8"])
+    assert graph.tensors[plain].dtype is DType.F16
+    assert load_graph(f"{user_module}:mlp", input_shapes=["1x10"]).tensors[plain].dtype is DType.F32
+
+
+def test_packed_sequences_run_their_lengths_alone(user_module: str):
+    graph = load_graph(f"{user_module}:packed", input_shapes=["2x4x6"])
+    steps = 4 + 3
+    assert graph_cost(graph).total.macs == steps * (4 * 5) * (6 + 5)  # gates × (input + state)
+    assert graph.unknown_ops == ()
+
+
 def test_modules_that_cannot_live_on_meta_are_recorded_for_real(user_module: str):
     graph = load_graph(f"{user_module}:dynamic", input_shapes=["2x8"])
     assert [op.kind for op in graph.ops] == [OpKind.LINEAR]

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from estimator.costs.conventions import count
+from estimator.costs.registry import graph_cost
 from estimator.dtypes import DType
 from estimator.errors import TraceError
 from estimator.frontends.torch_recorder import record_module
@@ -485,3 +487,29 @@ def test_tracing_leaves_the_module_as_it_was():
 def test_recording_twice_gives_equal_graphs():
     network = nn.Sequential(nn.Conv2d(4, 8, 3), nn.GELU(), nn.MaxPool2d(2))
     assert record(network, IMAGE) == record(network, IMAGE)
+
+
+def test_a_bilinear_layer_is_a_contraction_of_both_inputs():
+    graph = record(nn.Bilinear(4, 5, 6, bias=False).to("meta"), meta(3, 4), meta(3, 5))
+    assert graph_cost(graph).total.macs == 3 * 6 * 5 * (4 + 1)  # x1 · w over i, then · x2 over j
+    assert count(graph, "torch").total == 0  # FlopCounterMode has no formula for it
+
+
+def test_products_that_are_added_up_over_the_batch_count_them_all():
+    graph = record(torch.addbmm, meta(3, 5), meta(2, 3, 4), meta(2, 4, 5))
+    assert graph_cost(graph).total.macs == 2 * (3 * 5) * 4
+
+
+@pytest.mark.parametrize(
+    ("function", "inputs"),
+    [
+        (lambda theta: F.affine_grid(theta, (2, 3, 8, 8), align_corners=False), [(2, 2, 3)]),
+        (lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2), [(1, 3, 8, 8)]),
+        (nn.FractionalMaxPool2d(2, output_size=3), [(1, 3, 8, 8)]),
+        (lambda x: torch.special.entr(x) + torch.special.i1(x), [(4, 10)]),
+        (lambda x, y: torch.nextafter(x, y) * torch.igamma(x, y), [(4, 10), (4, 10)]),
+        (lambda x, y: torch.vdot(x, y), [(7,), (7,)]),
+    ],
+)
+def test_rarer_operators_have_rules(function: Callable[..., object], inputs: list[tuple[int, ...]]):
+    assert record(function, *(meta(*shape) for shape in inputs)).unknown_ops == ()

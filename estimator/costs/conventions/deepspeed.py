@@ -48,8 +48,10 @@ def _matmul(op: Op, inputs: Tensors, outputs: Tensors) -> Work | None:
     return Work(macs, bias=inputs[2].numel if len(inputs) > 2 else 0)
 
 
-def _einsum(op: Op, inputs: Tensors, _outputs: Tensors) -> Work:
+def _einsum(op: Op, inputs: Tensors, _outputs: Tensors) -> Work | None:
     assert isinstance(op.attrs, EinsumAttrs)
+    if aten_name(op) != "einsum":
+        return None  # another operator that contracts
     return Work(other=int(einsum_path_flops(op.attrs.equation, inputs)))
 
 

@@ -55,9 +55,11 @@ def _matmul(op: Op, inputs: Tensors, outputs: Tensors) -> Work | None:
     return Work(macs=outputs[0].numel * contracted_extent(inputs, outputs))
 
 
-def _einsum(op: Op, inputs: Tensors, _outputs: Tensors) -> Work:
+def _einsum(op: Op, inputs: Tensors, _outputs: Tensors) -> Work | None:
     """Two equations exactly; others by numpy's path search, whose report has four digits."""
     assert isinstance(op.attrs, EinsumAttrs)
+    if aten_name(op) != "einsum":
+        return None  # another operator that contracts
     equation = op.attrs.equation
     if equation == "abc,abd->acd":
         return Work(macs=inputs[0].numel * inputs[1].shape[-1])

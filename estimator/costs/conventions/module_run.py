@@ -146,7 +146,10 @@ class ModuleTree:
         return sum(self._parameters.get(name, 0) for name in names)
 
     def parameter(self, module: ModuleSpec, suffix: str) -> TensorSpec | None:
-        """Return the module's own parameter of this name (``weight``), whatever its path."""
+        """Return the module's own parameter of this name (``weight``), whatever its path.
+
+        A weight that the module computes before each call (``weight_norm``) stands in for one that it owns.
+        """
         if self.is_stand_in:
             op = self.runs[module.path][0].ops[0]
             position = 2 if suffix == "bias" else 1
@@ -154,7 +157,9 @@ class ModuleTree:
         for name in module.parameters:
             if name.rpartition(".")[2] == suffix:
                 return self.graph.tensors[name]
-        return None
+        runs = self.runs.get(module.path, ()) if suffix == "weight" else ()
+        product = next((found for run in runs if (found := run.op_of(OpKind.CONV, OpKind.LINEAR))), None)
+        return None if product is None else self.graph.tensors[product.inputs[1]]
 
     def ops_below(self, path: str) -> tuple[str, ...]:
         """Names of all ops that ran in the module or below it."""

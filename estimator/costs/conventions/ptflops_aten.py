@@ -18,7 +18,7 @@ from estimator.costs.training import gradient_tensors
 from estimator.ir.graph import Graph
 from estimator.ir.op import Op, OpKind, RnnAttrs
 
-_NOT_COUNTED = frozenset({"mv", "dot", "addmv", "baddbmm"})
+_NOT_COUNTED = frozenset({"_trilinear", "bilinear", "addbmm", "mv", "dot", "addmv", "baddbmm"})
 
 
 def _attention(op: Op, inputs: Tensors, learned: frozenset[str]) -> Work | None:
@@ -43,7 +43,7 @@ def _work(op: Op, inputs: Tensors, outputs: Tensors, contiguity: Contiguity, lea
         return Work(out.numel * contracted_extent(inputs, outputs), bias=out.numel if len(inputs) > 2 else 0)
     if op.kind is OpKind.ATTENTION:
         return _attention(op, inputs, learned)
-    if op.kind is OpKind.EINSUM:
+    if op.kind is OpKind.EINSUM and aten_name(op) not in _NOT_COUNTED:
         return Work(sum(step.extent for step in einsum_steps(op, [t.shape for t in inputs]) if step.summed))
     if op.kind is OpKind.RNN and isinstance(op.attrs, RnnAttrs):
         opaque = op.attrs.cell == "lstm" and not op.attrs.projection_size and not aten_name(op).endswith("_cell")

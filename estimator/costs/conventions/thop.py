@@ -84,7 +84,9 @@ def _rnn(_: ModuleTree, run: ModuleRun) -> Work:
         width = run.input_shape[-1] if layer == 0 else attrs.hidden_size * directions
         work = cell_work(family, GATES[attrs.cell], width, attrs.hidden_size, attrs.has_bias)
         macs, other = macs + directions * work[0], other + directions * work[1]
-    steps = run.input_elements // run.input_shape[-1]
+    packed = op.source.endswith(".data")
+    # thop takes the first two extents for steps and batch, also those of an input without a batch
+    steps = run.input_elements // run.input_shape[-1] if packed else math.prod(run.input_shape[:2])
     return steps * macs, steps * other
 
 

@@ -20,7 +20,9 @@ from estimator.costs.registry import Tensors
 from estimator.ir.graph import Graph
 from estimator.ir.op import Op, OpKind, RnnAttrs
 
-_UNCOUNTED_PRODUCTS = frozenset({"mv", "dot", "addmv", "addr", "outer", "ger", "vdot"})
+_UNCOUNTED_PRODUCTS = frozenset(
+    {"mv", "dot", "addmv", "addr", "outer", "ger", "vdot", "addbmm", "bilinear", "_trilinear"}
+)
 
 
 def counted_macs(op: Op, inputs: Tensors, outputs: Tensors) -> int | None:
@@ -34,6 +36,8 @@ def counted_macs(op: Op, inputs: Tensors, outputs: Tensors) -> int | None:
         counted = not vectors and aten_name(op) not in _UNCOUNTED_PRODUCTS
         return outputs[0].numel * contracted_extent(inputs, outputs) if counted else None
     if op.kind is OpKind.EINSUM:
+        if aten_name(op) in _UNCOUNTED_PRODUCTS:
+            return None
         return sum(step.extent for step in einsum_steps(op, [t.shape for t in inputs]) if step.summed)
     if op.kind is OpKind.ATTENTION:
         return score_count(inputs) * (inputs[0].shape[-1] + inputs[2].shape[-1])

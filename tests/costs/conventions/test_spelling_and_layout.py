@@ -78,3 +78,17 @@ def test_ptflops_aten_counts_a_bias_only_where_torch_fuses_it(transposed: bool, 
     shape = (BATCH, WIDTH, LENGTH) if transposed else (BATCH, LENGTH, WIDTH)
     outputs = BATCH * LENGTH * 7
     assert total(Mixer(), "ptflops-aten", *shape) == outputs * WIDTH + bias * outputs
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # the older of torch's two weight norms, which files still have
+def test_a_weight_that_is_computed_before_each_call_counts_as_one_that_is_owned():
+    layer = nn.utils.weight_norm(nn.Conv1d(4, 8, 3, bias=False))
+    graph = record_module(layer.to("meta"), [torch.empty(2, 4, 9, device="meta")], name="net")
+    assert count(graph, "thop").total == (2 * 8 * 7) * (4 * 3)  # outputs × taps
+
+
+def test_thop_takes_the_width_of_an_input_without_batch_for_its_batch():
+    layer = nn.LSTM(8, 16, bias=False).to("meta")
+    both = [record_module(layer, [torch.empty(*shape, device="meta")], name="net") for shape in ((5, 8), (5, 3, 8))]
+    without, with_batch = (count(graph, "thop").total for graph in both)
+    assert without * 3 == with_batch * 8

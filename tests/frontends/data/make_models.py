@@ -59,6 +59,35 @@ def resizable_model() -> Any:
     return tf.keras.Model(inputs, layers.MaxPooling2D(2)(x))
 
 
+def sequence_model() -> Any:
+    """Layers whose extents the converter computes from an open batch, or in a loop."""
+    import tensorflow as tf
+
+    layers = tf.keras.layers
+    x = inputs = tf.keras.Input((5, 3), name="sequence")
+    x = layers.Dense(4)(x)
+    return tf.keras.Model(inputs, layers.LSTM(2)(x))
+
+
+def volume_model() -> Any:
+    import tensorflow as tf
+
+    x = inputs = tf.keras.Input((3, 4, 5, 2), batch_size=1, name="volume")
+    return tf.keras.Model(inputs, tf.keras.layers.Conv3DTranspose(6, 2, strides=2)(x))
+
+
+def variable_model() -> bytes:
+    """A dense layer whose weights stay variables, which a second subgraph fills when the model is loaded."""
+    import tensorflow as tf
+
+    x = inputs = tf.keras.Input((6,), batch_size=2, name="features")
+    model = tf.keras.Model(inputs, tf.keras.layers.Dense(4, use_bias=False)(x))
+    concrete = tf.function(lambda x: model(x)).get_concrete_function(tf.TensorSpec([2, 6], tf.float32))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
+    converter.experimental_enable_resource_variables = True
+    return bytes(converter.convert())
+
+
 def convert(model: Any, kind: str) -> bytes:
     import numpy as np
     import tensorflow as tf
@@ -72,6 +101,9 @@ def convert(model: Any, kind: str) -> bytes:
         samples = np.random.default_rng(0).random((4, 1, 16, 16, 3), np.float32)
         converter.representative_dataset = lambda: ([sample] for sample in samples)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    if kind == "flex":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+        converter._experimental_lower_tensor_list_ops = False
     return bytes(converter.convert())
 
 
@@ -112,6 +144,9 @@ def write_tensorflow() -> None:
     for kind in ("float32", "float16", "int8"):
         (HERE / f"small_{kind}.tflite").write_bytes(convert(model, kind))
     (HERE / "resizable.tflite").write_bytes(convert(resizable_model(), "float32"))
+    (HERE / "sequence.tflite").write_bytes(convert(sequence_model(), "flex"))
+    (HERE / "variables.tflite").write_bytes(variable_model())
+    (HERE / "volume.tflite").write_bytes(convert(volume_model(), "float32"))
     (HERE / "small_frozen.pb").write_bytes(frozen_graph(model))
     (HERE / "variables.meta").write_bytes(variable_graph())
     model.save(HERE / "small.keras")
