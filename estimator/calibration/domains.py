@@ -156,8 +156,9 @@ class Domain:
         return {context.of(record): context.share(record) for context in self.contexts}
 
 
-_STREAMED = ((KernelClass.CAST_WEIGHT, 0.15),)
-"""A weight is cast in one stream. Batches of hundreds show the small ones, whose launches look like bandwidth."""
+_STREAMED = ((KernelClass.CAST_WEIGHT, 0.15), (KernelClass.MATVEC, 0.15))
+"""A weight is cast, and multiplied by few rows, in one stream. Batches of hundreds show small casts alone, whose
+launches look like bandwidth, and no such product."""
 _GPU_COMPILE = Priors(
     hidden=0, cache_exponent=1.0, launch_s=2.5e-6, overhead=0.1, held_memory_efficiency=_STREAMED,
     contexts=(("device", (0.3, 0.3, 0.05, 0.3, 0.1)),),
@@ -192,7 +193,7 @@ at a seventh of DRAM's bandwidth, and a ResNet-50 took longer per image the larg
 _MOBILE = Priors(
     hidden=0, noise=0.1, memory_efficiency_prior=0.3, half_extent=0.3, weight_cost=0.5, fits_under_floor=False,
     launch_s=5e-6, launch_by_class=0.5, fixed_s=2e-4, whitened_steps=400,
-    contexts=(("device", (0.3, 0.3, 0.3, 0.3, 0.02)), ("precision", (1.0, 0.1, 1.0, 1.0, 0.25))),
+    contexts=(("device", (0.3, 0.3, 0.3, 0.3, 0.02)), ("precision", (1.0, 1.0, 1.0, 1.0, 0.25))),
 )  # fmt: skip
 _NPU = Priors(
     hidden=0, noise=0.1, efficiency=0.5, compute_efficiency_prior=1.0, memory_efficiency_prior=4.0,

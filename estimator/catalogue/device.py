@@ -106,7 +106,7 @@ class Unit:
     fp32_flops_per_cycle_per_core : float or None
         Of a CPU core or SM, where published and the same for all; clusters have their own.
     launch_overhead_s : float or None
-        Fixed host time per kernel, if published or measured.
+        Time of a GPU's host to launch one kernel from PyTorch, where it is known or no fast desktop's.
     assumptions : tuple of str
         Values with basis assumed, as sentences: "launch overhead 8 µs: class prior".
     """

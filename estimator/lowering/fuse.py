@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Final
 
 from estimator.catalogue.device import UnitKind
 from estimator.costs.opcost import OpCost
@@ -321,6 +322,9 @@ class Lowering:
         main_class = kernel_class(main, self.graph)
         if len(ops) > 1 and main_class in _POINTWISE_LIKE:
             main_class = _merged_class({kernel_class(op, self.graph) for op in ops})
+        gemm = gemm_of(main, self.graph) if total.macs else Gemm()
+        if main_class is KernelClass.MATMUL and self.target.unit_kind is UnitKind.GPU and gemm.m <= FEW_ROWS:
+            main_class = KernelClass.MATVEC
         kernel = Kernel(
             name=main.name,
             kernel_class=main_class,
@@ -331,7 +335,7 @@ class Lowering:
             bytes_read=read,
             bytes_written=written,
             weight_bytes=weights,
-            gemm=gemm_of(main, self.graph) if total.macs else Gemm(),
+            gemm=gemm,
             taps=taps,
             stride=stride,
             channels=self._channels(main),
@@ -395,6 +399,8 @@ class Lowering:
         return written
 
 
+FEW_ROWS: Final = 16
+"""Rows of the smallest tile that a tensor core multiplies: a product of no more reads its weight once."""
 _PRIORITY = {
     OpKind.CONV: 5, OpKind.DEFORM_CONV: 5, OpKind.LINEAR: 5, OpKind.MATMUL: 5, OpKind.EINSUM: 5,
     OpKind.ATTENTION: 6, OpKind.RNN: 6, OpKind.SOFTMAX: 4, OpKind.REDUCE: 3, OpKind.ADAPTIVE_POOL: 3,

@@ -30,6 +30,8 @@ class KernelClass(StrEnum):
     CONV_TRANSPOSED = "conv_transposed"
     MATMUL = "matmul"
     """Activation × weight."""
+    MATVEC = "matvec"
+    """The same with few rows, on a GPU: reading the weight is what takes time (decoding, a classifier at batch 1)."""
     BATCHED_MATMUL = "batched_matmul"
     """Activation × activation."""
     ATTENTION = "attention"

@@ -148,14 +148,14 @@ def _floor_s(table: KernelTable, ceilings: Ceilings, product: np.ndarray) -> Flo
     """Time that no kernel's body falls below [kernel]: the longest of what arithmetic, latency and memory dictate.
 
     FLOPs ÷ the product ceiling at the highest clock; accesses that wait for each other, and on GPUs a kernel's start
-    and a product's way through k; traffic beyond what the last on-chip level holds ÷ bandwidth (no GPU's: how much of
-    it stays there is fitted).
+    and a product's way through k; traffic beyond what the last on-chip level holds ÷ bandwidth (see `SPILT_SHARE`).
     """
     arithmetic = (2 * multiplied_macs(table, ceilings) + table.other_flops) / ceilings.fastest_flops_per_s
     stages = np.ceil(table.gemm_k / STAGE_DEPTH) * product * (ceilings.shortest_kernel_s > 0)
     latency = ceilings.shortest_kernel_s + (table.serial_steps + stages) * MEMORY_LATENCY_S
-    spilled = np.maximum(activation_traffic(table, ceilings) - ceilings.cache_bytes, 0.0) * ceilings.spills
-    return np.maximum(np.maximum(arithmetic, latency), spilled / ceilings.bandwidth_bytes_per_s)
+    spilled = np.maximum(activation_traffic(table, ceilings) - ceilings.cache_bytes, 0.0) * ceilings.spilt_share
+    floor: FloatArray = np.maximum(np.maximum(arithmetic, latency), spilled / ceilings.bandwidth_bytes_per_s)
+    return floor
 
 
 def _log2_fill(extent: FloatArray, tile: int) -> FloatArray:

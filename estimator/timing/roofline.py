@@ -34,6 +34,7 @@ PRODUCT_CLASSES: Final = frozenset(
         KernelClass.CONV_3D,
         KernelClass.CONV_TRANSPOSED,
         KernelClass.MATMUL,
+        KernelClass.MATVEC,
         KernelClass.BATCHED_MATMUL,
         KernelClass.ATTENTION,
         KernelClass.RECURRENT,
@@ -149,8 +150,8 @@ class Ceilings:
         Time of a launch ÷ that on the CPU that launches were fitted on.
     shortest_kernel_s : float
         See `SHORTEST_GPU_KERNEL_S`; 0 on other units.
-    spills : bool
-        Traffic beyond the last on-chip level is known to come from DRAM.
+    spilt_share : float
+        See `SPILT_SHARE`.
     dispatch_s : float
         Time that a GPU's host takes to launch one kernel: see `HOST_DISPATCH_S`; 0 where there is no such host.
     uses_winograd : bool
@@ -177,7 +178,7 @@ class Ceilings:
     uses_winograd: bool = False
     dispatch_s: float = 0.0
     shortest_kernel_s: float = 0.0
-    spills: bool = False
+    spilt_share: float = 0.0
 
 
 _DTYPES_OF: dict[Precision, tuple[str, ...]] = {
@@ -199,7 +200,10 @@ _INTEGERS: Final = frozenset({Precision.INT8, Precision.W8A16, Precision.W4A16})
 
 
 NO_LEVEL: Final = MemoryLevel("none", None, None, Basis.UNKNOWN)
-HOST_DISPATCH_S: Final[Mapping[str, float]] = {"torch-eager": 15e-6, "torch-compile": 15e-6, "onnxruntime": 10e-6}
+PYTORCH_DISPATCH_S: Final = 15e-6
+HOST_DISPATCH_S: Final[Mapping[str, float]] = {
+    "torch-eager": PYTORCH_DISPATCH_S, "torch-compile": PYTORCH_DISPATCH_S, "onnxruntime": 10e-6,
+}  # fmt: skip
 """Time between two launches, by runtime: the host queues kernels, and a GPU that is through with them waits for it.
 
 No network of some 6,700 that were timed on an RTX 3090 or 4090 took less than 16 µs per launch, whatever its size,
@@ -247,16 +251,31 @@ def ceilings_of(unit: Unit, precision: Precision, runtime: str = "") -> Ceilings
         narrow_core_gain=narrow_core_gain(unit),
         matrix_product_gain=matrix_product_gain(unit),
         dispatch_slowness=dispatch_slowness(unit),
-        dispatch_s=HOST_DISPATCH_S.get(runtime, 0.0) if gpu else 0.0,
-        uses_winograd=gpu and (precision is Precision.FP32 or unit.ceiling("fp16", engine="tensor") is None),
+        dispatch_s=_dispatch_s(unit, runtime) if gpu else 0.0,
+        uses_winograd=gpu
+        and precision not in _INTEGERS
+        and (precision is Precision.FP32 or not _has_tensor_cores(unit)),
         shortest_kernel_s=SHORTEST_GPU_KERNEL_S if gpu else 0.0,
-        spills=not gpu,
+        spilt_share=SPILT_SHARE[unit.kind],
     )
 
 
+SPILT_SHARE: Final[Mapping[UnitKind, float]] = {UnitKind.CPU: 1.0, UnitKind.NPU: 0.5, UnitKind.GPU: 0.0}
+"""Of a kernel's traffic beyond what the last on-chip level holds, the share that DRAM must carry at its bandwidth.
+
+An NPU's compiler tiles layer after layer, so that part of it never leaves (half, assumed: with all of it
+EfficientNet-B4 is 12 % slower on a QCS6490, away from its records). How much of a GPU's stays on chip is fitted."""
 SHORTEST_GPU_KERNEL_S: Final = 2e-6
 """Body of a kernel that does next to nothing, beside its launch: blocks start, wait for memory once and retire
 (assumed; profilers show 1.5 to 3 µs). No record of a batch of 64 or more decides."""
+
+
+def _dispatch_s(unit: Unit, runtime: str) -> float:
+    """Host time per launch: what the device's file says of PyTorch, or a fast desktop's; see `HOST_DISPATCH_S`."""
+    slowness = (unit.launch_overhead_s or PYTORCH_DISPATCH_S) / PYTORCH_DISPATCH_S
+    return HOST_DISPATCH_S.get(runtime, 0.0) * slowness
+
+
 WINOGRAD_REDUCTION: Final = 2.25
 """Multiplications of a 3×3 convolution ÷ those of F(2×2, 3×3): 36 ÷ 16. Source: Lavin & Gray (2016), CVPR, section 4.1.
 cuDNN takes it for fp32 on CUDA cores (scudnn_winograd kernels in NeuSight's records); so do phones' delegates and
@@ -311,6 +330,10 @@ def held_clock_fraction(unit: Unit) -> float:
     held = known.clock_hz * (core_w / demand) ** DVFS_EXPONENT
     highest = max(boost, min(known.clock_hz, unit.max_clock_hz or boost))
     return float(min(held, highest) / boost)
+
+
+def _has_tensor_cores(unit: Unit) -> bool:
+    return unit.ceiling("fp16", engine="tensor") is not None
 
 
 def core_rate(unit: Unit, rated_flops_per_s: float) -> float:

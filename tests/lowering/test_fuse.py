@@ -13,7 +13,7 @@ from estimator.ir.op import FunctionAttrs, Op, OpKind, SoftmaxAttrs
 from estimator.ir.tensor import TensorRole, TensorSpec
 from estimator.ir.text import parse_graph
 from estimator.lowering.fuse import RuntimeRules, Target, lower
-from estimator.lowering.kernel import KernelGraph
+from estimator.lowering.kernel import KernelClass, KernelGraph
 from estimator.lowering.runtimes import runtime_names, runtime_rules
 
 UNFUSED = RuntimeRules(name="unfused", rules=())
@@ -115,3 +115,19 @@ def test_kernels_come_in_an_executable_order_and_hold_every_op_once(graph, runti
 @given(dags(), st.sampled_from(["torch-compile", "onnxruntime", "tflite"]))
 def test_fusing_never_adds_traffic(graph, runtime):
     assert moved(lowered(graph, runtime_rules(runtime))) <= moved(lowered(graph, UNFUSED))
+
+
+@pytest.mark.parametrize(
+    ("unit", "rows", "expected"),
+    [
+        (UnitKind.GPU, 16, KernelClass.MATVEC),
+        (UnitKind.GPU, 17, KernelClass.MATMUL),
+        (UnitKind.CPU, 1, KernelClass.MATMUL),
+    ],
+)
+def test_a_product_of_few_rows_streams_its_weight_on_a_gpu(unit: UnitKind, rows: int, expected: KernelClass):
+    graph = parse_graph(
+        f"graph g\ninput x f32[{rows},8]\nparameter w f32[4,8]\ny f32[{rows},4] = linear(x, w)\noutput y\n"
+    )
+    (kernel,) = lower(graph, UNFUSED, Target(unit, Precision.FP32, "nchw")).kernels
+    assert kernel.kernel_class is expected

@@ -61,9 +61,9 @@ def test_a_product_waits_for_memory_once_every_256_steps():
 def test_what_exceeds_the_last_cache_comes_from_dram():
     cache, weights = int(CEILINGS.cache_bytes), 500
     moved = cache + 1000
-    assert floor_s(product(0, moved), replace(CEILINGS, spills=True)) == pytest.approx(1000 / 10)
+    assert floor_s(product(0, moved), replace(CEILINGS, spilt_share=1.0)) == pytest.approx(1000 / 10)
     assert floor_s(product(0, moved), CEILINGS) == 0.0
-    streamed = replace(CEILINGS, spills=True, streams_weights=True)
+    streamed = replace(CEILINGS, spilt_share=1.0, streams_weights=True)
     assert floor_s(product(0, moved, weights=weights), streamed) == pytest.approx(500 / 10)
 
 

@@ -213,3 +213,11 @@ def test_only_a_gpu_has_a_host_that_dispatches():
         _, unit = load_device(reference)
         waits = unit.kind is UnitKind.GPU and runtime in HOST_DISPATCH_S
         assert (ceilings_of(unit, Precision.FP32, runtime).dispatch_s > 0) is waits
+
+
+def test_a_device_file_says_how_long_its_host_takes():
+    """Twice PyTorch's 15 µs: twice ONNX Runtime's 10 µs too."""
+    slow = replace(load_device("rtx4090")[1], launch_overhead_s=30e-6)
+    eager, onnxruntime = (ceilings_of(slow, Precision.FP16, name) for name in ("torch-eager", "onnxruntime"))
+    assert eager.dispatch_s == pytest.approx(30e-6)
+    assert onnxruntime.dispatch_s == pytest.approx(20e-6)
