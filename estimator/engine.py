@@ -279,8 +279,8 @@ def _bound_share(times: KernelTimes, latency_s: float) -> BoundShare:
 
 
 WAITS_FOR_HOST: Final = (
-    "the device waits for its host, whose time per launch is assumed (a fast desktop CPU, unless the device's file says "
-    "otherwise; no graph capture); a larger batch costs little more"
+    "the device waits for its host, whose time per launch is assumed (a fast desktop CPU, if the device's file says "
+    "nothing; no graph capture); a larger batch costs little more"
 )
 
 
