@@ -220,7 +220,7 @@ def _assemble(
         batch=graph.batch,
         latency=interval_around(latency_s, latency.spread),
         naive_latency_s=cost.total.flops / ceilings.rated_flops_per_s,
-        roofline_latency_s=float(features.times.roofline_s.sum()),
+        roofline_latency_s=float(features.roofline_s.sum()),
         macs=cost.total.macs,
         flops=cost.total.flops,
         params=graph.params,
@@ -248,11 +248,11 @@ def _kernel_estimate(
     kernel: Kernel, index: int, latency_s: float, features: KernelFeatures, times: KernelTimes
 ) -> KernelEstimate:
     time_s = float(times.body_s[index] + times.overhead_s[index])
-    roofline_s = float(features.times.roofline_s[index])
+    roofline_s = float(features.roofline_s[index])
     if times.overhead_s[index] > times.body_s[index]:
         bound = Bound.OVERHEAD
     else:
-        bound = Bound.COMPUTE if times.compute_s[index] >= times.memory_s[index] else Bound.MEMORY
+        bound = Bound.COMPUTE if times.compute_bound[index] else Bound.MEMORY
     return KernelEstimate(
         name=kernel.name,
         ops=kernel.ops,
@@ -272,9 +272,8 @@ def _bound_share(times: KernelTimes, latency_s: float) -> BoundShare:
     """Split latency by what bounds it; the fixed cost per inference is overhead."""
     if latency_s <= 0:
         return BoundShare(0.0, 0.0, 1.0)
-    compute_bound = times.compute_s >= times.memory_s
-    compute = float(times.body_s[compute_bound].sum()) / latency_s
-    memory = float(times.body_s[~compute_bound].sum()) / latency_s
+    compute = float(times.body_s[times.compute_bound].sum()) / latency_s
+    memory = float(times.body_s[~times.compute_bound].sum()) / latency_s
     return BoundShare(compute, memory, max(0.0, 1.0 - compute - memory))
 
 

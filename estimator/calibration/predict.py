@@ -161,7 +161,7 @@ def predict(record: Record, lowered: LoweredModel, place: Place) -> Prediction:
         record=record,
         latency=interval_around(latency.latency_s, latency.spread),
         naive_s=lowered.flops / place.ceilings.rated_flops_per_s,
-        roofline_s=float((features.times.roofline_s * features.count).sum()),
+        roofline_s=float((features.roofline_s * features.count).sum()),
         kind=place.coefficients.kind,
     )
 

@@ -21,7 +21,7 @@ from estimator.timing.roofline import (
     multiplied_macs,
     roofline_times,
     runs_in_lanes,
-    streamed_weights_s,
+    weight_pass_s,
 )
 
 FLOOR_S: Final = 1e-12
@@ -62,6 +62,10 @@ class KernelFeatures:
         more by filling than it gains by its rate; 1 for what does not run on tensor units.
     core_gain : array [kernel]
         See `roofline.core_gain`.
+    roofline_s : array [kernel]
+        The longer of both roofline times, weights that are streamed beside a kernel included.
+    weight_s : array [kernel]
+        Of a kernel's passes over its weights.
     k, n : array [kernel]
         Reduction length and output width of a product. Lanes of a vector unit are channels: a depthwise convolution
         there is as wide as its channels, and one step reduces its taps in every lane.
@@ -74,6 +78,7 @@ class KernelFeatures:
     class_index: IntArray
     times: RooflineTimes
     floor_s: FloatArray
+    roofline_s: FloatArray
     weight_s: FloatArray
     k: FloatArray
     n: FloatArray
@@ -99,6 +104,7 @@ class KernelFeatures:
 def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
     """Compute the features of every kernel of `table` on a unit with these ceilings."""
     times = roofline_times(table, ceilings)
+    weight_s = weight_pass_s(table, ceilings)
     product = is_product(table)
     bytes_moved = np.maximum(table.bytes_read + table.bytes_written, 1.0)
     k, n, m, batch = (np.maximum(a, 1.0) for a in (table.gemm_k, table.gemm_n, table.gemm_m, table.gemm_batch))
@@ -128,7 +134,8 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
         class_index=table.class_index,
         times=times,
         floor_s=_floor_s(table, ceilings, product),
-        weight_s=streamed_weights_s(table, ceilings),
+        roofline_s=np.maximum(times.compute_s, times.memory_s + weight_s * ceilings.streams_weights),
+        weight_s=weight_s * table.weight_passes,
         k=np.where(in_lanes, k * ceilings.channel_lanes, k),
         n=np.where(in_lanes, batch, n),
         is_product=product,

@@ -75,6 +75,7 @@ def _scaled(times: KernelTimes, factor: float) -> KernelTimes:
         times,
         compute_s=times.compute_s * factor,
         memory_s=times.memory_s * factor,
+        weights_s=times.weights_s * factor,
         body_s=times.body_s * factor,
         overhead_s=times.overhead_s * factor,
         fixed_s=times.fixed_s * factor,

@@ -31,15 +31,23 @@ SMOOTH_MAX: Final = 3.0
 class KernelTimes:
     """Seconds per table row (one kernel, not times its count): arrays [kernel].
 
-    `dispatch_s` is the host's, which queues kernels while the device works: it is no part of `kernel_s`.
+    `weights_s`, of passes over weights, is part of the body, and memory's like `memory_s`. `dispatch_s` is the host's,
+    which queues kernels while the device works: it is no part of `kernel_s`.
     """
 
     compute_s: FloatArray
     memory_s: FloatArray
+    weights_s: FloatArray
     body_s: FloatArray
     overhead_s: FloatArray
     dispatch_s: FloatArray
     fixed_s: float
+
+    @property
+    def compute_bound(self) -> np.ndarray:
+        """Boolean [kernel]: arithmetic takes at least as long as memory does."""
+        bound: np.ndarray = self.compute_s >= self.memory_s + self.weights_s
+        return bound
 
     @property
     def kernel_s(self) -> FloatArray:
@@ -107,6 +115,7 @@ def kernel_times(response: Response, features: KernelFeatures, offset: ContextOf
     return KernelTimes(
         compute_s=np.exp(log_compute),
         memory_s=np.exp(log_memory),
+        weights_s=weight_passes,
         body_s=np.exp(log_body) + weight_passes,
         overhead_s=features.launches
         * np.exp(response.log_launch_s + response.log_launch_by_class[c] + offset.overhead),

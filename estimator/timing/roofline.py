@@ -383,11 +383,6 @@ class RooflineTimes:
     compute_s: FloatArray
     memory_s: FloatArray
 
-    @property
-    def roofline_s(self) -> FloatArray:
-        """max(compute, memory)."""
-        return np.maximum(self.compute_s, self.memory_s)
-
 
 def roofline_times(table: KernelTable, ceilings: Ceilings) -> RooflineTimes:
     """Compute both roofline times of every kernel: products at the product rate, all else at the vector rate."""
@@ -413,12 +408,12 @@ def multiplied_macs(table: KernelTable, ceilings: Ceilings) -> FloatArray:
     return np.where(shrinks, table.macs / WINOGRAD_REDUCTION, table.macs)
 
 
-def streamed_weights_s(table: KernelTable, ceilings: Ceilings) -> FloatArray:
-    """Seconds of every kernel's passes over its weights [kernel], but for the share that stays on chip."""
+def weight_pass_s(table: KernelTable, ceilings: Ceilings) -> FloatArray:
+    """Seconds of one pass over every kernel's weights [kernel], but for the share that stays on chip."""
     total = float((table.weight_bytes * table.count).sum())
     spilled = max(0.0, 1.0 - ceilings.kept_weight_bytes / total) if total else 0.0
     bandwidth = ceilings.weight_bandwidth_bytes_per_s or ceilings.bandwidth_bytes_per_s
-    return np.asarray(table.weight_bytes * table.weight_passes * spilled / bandwidth, dtype=np.float64)
+    return np.asarray(table.weight_bytes * spilled / bandwidth, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from estimator.lowering.kernel import KernelTable
@@ -74,3 +75,14 @@ def test_a_full_gain_on_that_quarter_shortens_the_memory_time():
     cached = replace(ideal_response(), cache_gain=2.0, cache_exponent=1.0)
     plain = kernel_times(ideal_response(), thrice, no_offset()).memory_s[0]
     assert kernel_times(cached, thrice, no_offset()).memory_s[0] == pytest.approx(plain / (1 + 2.0 / 4))
+
+
+def test_passes_over_weights_make_a_kernel_memory_bound():
+    """3 s of arithmetic, none of traffic; 4 s of weights at 10 bytes a second."""
+    response = replace(ideal_response(), log_weight_cost=np.zeros(CLASSES))
+    light, heavy = (
+        kernel_times(response, features_of(product(1500, 0, weights=weights)), no_offset()) for weights in (10, 40)
+    )
+    assert (light.weights_s[0], heavy.weights_s[0]) == pytest.approx((1.0, 4.0))
+    assert light.compute_bound[0]
+    assert not heavy.compute_bound[0]

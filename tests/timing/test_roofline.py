@@ -47,8 +47,16 @@ def test_what_is_no_product_runs_at_the_vector_rate():
 
 
 def test_the_roofline_is_the_longer_of_the_two():
-    times = times_of(table(KernelClass.MATMUL, 500, 10, 5, 5), CEILINGS)
-    assert times.roofline_s[0] == max(2 * 500 / 1000 + 10 / 100, 10 / 10)
+    features = kernel_features(table(KernelClass.MATMUL, 500, 10, 5, 5), CEILINGS)
+    assert features.roofline_s[0] == max(2 * 500 / 1000 + 10 / 100, 10 / 10)
+
+
+def test_weights_that_are_streamed_beside_a_kernel_are_traffic_of_its_roofline():
+    """10 bytes, 4 of them weights: 6 that the kernel waits for and 4 that come with it, at 10 a second."""
+    gemm = Gemm(1, 4, 4, 4)
+    kernel = Kernel("p", KernelClass.MATMUL, ("p",), DType.F32, 1, 0, 5, 5, weight_bytes=4, gemm=gemm, weight_passes=3)
+    streams = replace(CEILINGS, streams_weights=True)
+    assert kernel_features(KernelTable.from_kernels([kernel]), streams).roofline_s[0] == pytest.approx(10 / 10)
 
 
 def test_a_board_with_a_quarter_of_the_power_per_core_holds_half_the_clock():
