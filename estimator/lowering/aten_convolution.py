@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from estimator.dtypes import DType
 from estimator.ir.op import ConvAttrs
 from estimator.ir.tensor import TensorSpec
 
@@ -15,7 +16,12 @@ Source: ATen/native/Convolution.cpp, ConvParams::use_mkldnn."""
 
 
 def takes_onednn(attrs: ConvAttrs, x: TensorSpec) -> bool:
-    """Whether a convolution of `x` on two or more threads goes to oneDNN; see `SMALL_INPUT_NUMEL`."""
+    """Whether a convolution of `x` on two or more threads goes to oneDNN; see `SMALL_INPUT_NUMEL`.
+
+    Half precision always does, where the processor has instructions for it.
+    """
+    if x.dtype is not DType.F32:
+        return True
     large_window = len(attrs.kernel) > 1 and min(attrs.kernel[-2:]) > 3
     return attrs.groups > 1 or large_window or x.shape[0] > 1 or math.prod(x.shape[:4]) > SMALL_INPUT_NUMEL
 

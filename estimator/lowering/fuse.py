@@ -323,7 +323,7 @@ class Lowering:
         if len(ops) > 1 and main_class in _POINTWISE_LIKE:
             main_class = _merged_class({kernel_class(op, self.graph) for op in ops})
         gemm = gemm_of(main, self.graph) if total.macs else Gemm()
-        if main_class is KernelClass.MATMUL and self.target.unit_kind is UnitKind.GPU and gemm.m <= FEW_ROWS:
+        if main_class is KernelClass.MATMUL and self.target.unit_kind is UnitKind.GPU and gemm.m < FEW_ROWS:
             main_class = KernelClass.MATVEC
         kernel = Kernel(
             name=main.name,
@@ -399,8 +399,9 @@ class Lowering:
         return written
 
 
-FEW_ROWS: Final = 16
-"""Rows of the smallest tile that a tensor core multiplies: a product of no more reads its weight once."""
+FEW_ROWS: Final = 64
+"""Rows of half a tile: with fewer, a product on any GPU takes as long as its weight takes to read. No network on record
+has a batch as small."""
 _PRIORITY = {
     OpKind.CONV: 5, OpKind.DEFORM_CONV: 5, OpKind.LINEAR: 5, OpKind.MATMUL: 5, OpKind.EINSUM: 5,
     OpKind.ATTENTION: 6, OpKind.RNN: 6, OpKind.SOFTMAX: 4, OpKind.REDUCE: 3, OpKind.ADAPTIVE_POOL: 3,

@@ -42,7 +42,7 @@ def explain_kernel(estimate: Estimate, wanted: str, graph: Graph) -> str:
         "",
         f"  time          {format_seconds(kernel.time_s)}, {percent(kernel.share)} of the latency, "
         f"{kernel.bound.value}-bound",
-        "  formula       time = max(FLOPs ÷ ceiling, bytes ÷ bandwidth), each derated by its efficiency, + overhead",
+        "  formula       time = max(FLOPs ÷ ceiling, bytes ÷ bandwidth), each derated, + overhead: launch, waits",
         f"  FLOPs         {format_count(kernel.flops)} ÷ {rate} = {format_seconds(compute_s)}",
         f"  bytes         {format_bytes(kernel.bytes_moved)} ÷ {significant(bandwidth / GIGA)} GB/s "
         f"= {format_seconds(memory_s)}",

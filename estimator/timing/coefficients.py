@@ -13,7 +13,7 @@ from estimator.catalogue.calibration import Calibration, ContextOffset, Response
 from estimator.catalogue.device import Device, Unit, UnitKind
 from estimator.dtypes import Precision
 from estimator.timing.response import combined_offset
-from estimator.timing.roofline import core_rate
+from estimator.timing.roofline import ceilings_of
 
 RANKS: Final = {"datasheet": 0, "family": 1, "calibrated": 2}
 
@@ -108,11 +108,12 @@ def choose_coefficients(
     exact = exact and _is_on_record(device, unit, name, precision)
     kind = "family" if exact and RANKS[limit] >= RANKS["family"] else "datasheet"
     offset = combined_offset(_shared_offsets(response, unit, runtime, precision), len(response.class_names))
-    spread = _beyond_records(response.spreads.get(kind, DATASHEET_SPREAD), unit)
+    spread = _beyond_records(response.spreads.get(kind, DATASHEET_SPREAD), unit, precision)
     records = response.records if kind == "family" else 0
     borrowed = f"no records of {runtime} in {precision.value} on this kind of unit: coefficients of {name} are used"
     untried = _UNTRIED_NOTE.format(unit.architecture) if unit.architecture in RATES_WITHOUT_RECORDS else ""
-    note = _KERNELS_NOTE.get(name, untried) if exact else borrowed
+    notes = (_KERNELS_NOTE.get(name, "") if exact else borrowed, untried)
+    note = "; ".join(filter(None, notes))
     return Coefficients(_on_device(response, device), offset, kind, spread, records, name, note)
 
 
@@ -135,12 +136,9 @@ fills a faster core is no fit, and two readings of it were a factor of 1.2 to 1.
 _P90_DEVIATIONS: Final = 1.2816
 
 
-def _beyond_records(spread: Spread, unit: Unit) -> Spread:
-    """Widen the interval of a GPU whose cores are of another kind than those that were measured."""
-    tensor = unit.ceiling("fp16", engine="tensor", accumulate="fp32")
-    if tensor is None:
-        return spread
-    more = _P90_DEVIATIONS * RATE_DEVIATION * math.log(core_rate(unit, tensor.flops_per_s))
+def _beyond_records(spread: Spread, unit: Unit, precision: Precision) -> Spread:
+    """Widen the interval of a GPU whose cores do more per cycle, in this precision, than those that were measured."""
+    more = _P90_DEVIATIONS * RATE_DEVIATION * math.log(ceilings_of(unit, precision).core_rate)
     return (
         replace(spread, log_p10=-math.hypot(spread.log_p10, more), log_p90=math.hypot(spread.log_p90, more))
         if more

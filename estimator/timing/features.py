@@ -15,7 +15,7 @@ from estimator.lowering.kernel import CLASS_INDEX, FloatArray, IntArray, KernelC
 from estimator.timing.roofline import (
     Ceilings,
     RooflineTimes,
-    activation_traffic,
+    awaited_bytes,
     core_gain,
     is_product,
     multiplied_macs,
@@ -71,12 +71,17 @@ class KernelFeatures:
         there is as wide as its channels, and one step reduces its taps in every lane.
     dispatch_s : array [kernel]
         Time of the host for its launches; see `Ceilings.dispatch_s`. A library's own copies between layouts have none.
+    busy_floor_s : array [kernel]
+        What arithmetic and memory take at least: FLOPs ÷ the product ceiling at the highest clock, and traffic beyond
+        what the last on-chip level holds ÷ DRAM's bandwidth (see `SPILT_SHARE`).
     floor_s : array [kernel]
-        No kernel's body is shorter; see `_floor_s`.
+        That, or the latency of what waits for one another: accesses to memory, and on GPUs a kernel's start and a
+        product's way through k.
     """
 
     class_index: IntArray
     times: RooflineTimes
+    busy_floor_s: FloatArray
     floor_s: FloatArray
     roofline_s: FloatArray
     weight_s: FloatArray
@@ -105,6 +110,7 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
     """Compute the features of every kernel of `table` on a unit with these ceilings."""
     times = roofline_times(table, ceilings)
     weight_s = weight_pass_s(table, ceilings)
+    busy_floor_s = _busy_floor_s(table, ceilings)
     product = is_product(table)
     bytes_moved = np.maximum(table.bytes_read + table.bytes_written, 1.0)
     k, n, m, batch = (np.maximum(a, 1.0) for a in (table.gemm_k, table.gemm_n, table.gemm_m, table.gemm_batch))
@@ -133,7 +139,8 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
     return KernelFeatures(
         class_index=table.class_index,
         times=times,
-        floor_s=_floor_s(table, ceilings, product),
+        busy_floor_s=busy_floor_s,
+        floor_s=np.maximum(busy_floor_s, _latency_floor_s(table, ceilings, product)),
         roofline_s=np.maximum(times.compute_s, times.memory_s + weight_s * ceilings.streams_weights),
         weight_s=weight_s * table.weight_passes,
         k=np.where(in_lanes, k * ceilings.channel_lanes, k),
@@ -151,17 +158,17 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
     )
 
 
-def _floor_s(table: KernelTable, ceilings: Ceilings, product: np.ndarray) -> FloatArray:
-    """Time that no kernel's body falls below [kernel]: the longest of what arithmetic, latency and memory dictate.
-
-    FLOPs ÷ the product ceiling at the highest clock; accesses that wait for each other, and on GPUs a kernel's start
-    and a product's way through k; traffic beyond what the last on-chip level holds ÷ bandwidth (see `SPILT_SHARE`).
-    """
+def _busy_floor_s(table: KernelTable, ceilings: Ceilings) -> FloatArray:
     arithmetic = (2 * multiplied_macs(table, ceilings) + table.other_flops) / ceilings.fastest_flops_per_s
+    spilt = np.maximum(awaited_bytes(table, ceilings) - ceilings.cache_bytes, 0.0) * ceilings.spilt_share
+    dram_bytes_per_s = ceilings.weight_bandwidth_bytes_per_s or ceilings.bandwidth_bytes_per_s
+    floor: FloatArray = np.maximum(arithmetic, spilt / dram_bytes_per_s)
+    return floor
+
+
+def _latency_floor_s(table: KernelTable, ceilings: Ceilings, product: np.ndarray) -> FloatArray:
     stages = np.ceil(table.gemm_k / STAGE_DEPTH) * product * (ceilings.shortest_kernel_s > 0)
-    latency = ceilings.shortest_kernel_s + (table.serial_steps + stages) * MEMORY_LATENCY_S
-    spilled = np.maximum(activation_traffic(table, ceilings) - ceilings.cache_bytes, 0.0) * ceilings.spilt_share
-    floor: FloatArray = np.maximum(np.maximum(arithmetic, latency), spilled / ceilings.bandwidth_bytes_per_s)
+    floor: FloatArray = ceilings.shortest_kernel_s + (table.serial_steps + stages) * MEMORY_LATENCY_S
     return floor
 
 

@@ -48,8 +48,8 @@ def time_network(features: KernelFeatures, coefficients: Coefficients) -> Latenc
     """Time one network whose kernels have these features.
 
     A fitted efficiency may exceed 1 against the rated peak, but carried over to another device or shape it may
-    also promise what no clock reaches: every kernel's body takes at least its FLOPs ÷ the ceiling at the highest
-    clock. Memory has no such floor: how much of a kernel's traffic stays on chip is itself fitted.
+    also promise what no clock reaches: no kernel takes less than `KernelFeatures.floor_s`. What of that is waiting,
+    neither arithmetic nor memory, counts as overhead.
     """
     times = kernel_times(coefficients.response, features, coefficients.offset)
     similarity = None
@@ -59,7 +59,9 @@ def time_network(features: KernelFeatures, coefficients: Coefficients) -> Latenc
         log_factor, nearest = residual_log_factors(residual, composition)
         times = _scaled(times, float(np.exp(log_factor[0])))
         similarity = float(nearest[0])
-    times = replace(times, body_s=np.maximum(times.body_s, features.floor_s))
+    busy_s = np.maximum(times.body_s, features.busy_floor_s)
+    waits_s = np.maximum(features.floor_s - busy_s, 0.0)
+    times = replace(times, body_s=busy_s, overhead_s=times.overhead_s + waits_s)
     spread = spread_at(coefficients, similarity)
     device_s = float((times.kernel_s * features.count).sum() + times.fixed_s)
     host_s = float((times.dispatch_s * features.count).sum())

@@ -246,7 +246,7 @@ def ceilings_of(unit: Unit, precision: Precision, runtime: str = "") -> Ceilings
         weight_bandwidth_bytes_per_s=unit.dram_bandwidth_bytes_per_s,
         kept_weight_bytes=float(on_chip.size_bytes or 0),
         has_tensor_engine=unit.kind is not UnitKind.CPU,
-        core_rate=core_rate(unit, rated),
+        core_rate=_core_rate(unit, rated),
         fast_core_ratio=fast_core_ratio(unit),
         narrow_core_gain=narrow_core_gain(unit),
         matrix_product_gain=matrix_product_gain(unit),
@@ -336,8 +336,7 @@ def _has_tensor_cores(unit: Unit) -> bool:
     return unit.ceiling("fp16", engine="tensor") is not None
 
 
-def core_rate(unit: Unit, rated_flops_per_s: float) -> float:
-    """See `Ceilings.core_rate`."""
+def _core_rate(unit: Unit, rated_flops_per_s: float) -> float:
     if unit.kind is not UnitKind.GPU or not unit.core_count or not unit.boost_clock_hz:
         return 1.0
     return max(1.0, rated_flops_per_s / unit.core_count / unit.boost_clock_hz / GEFORCE_FLOPS_PER_CYCLE)
@@ -392,12 +391,12 @@ def roofline_times(table: KernelTable, ceilings: Ceilings) -> RooflineTimes:
     padding = np.where(product, channel_padding(table, ceilings.channel_lanes), 1.0)
     vector_flops = table.other_flops + table.special_flops
     compute = 2 * multiplied_macs(table, ceilings) * padding / product_rate + vector_flops / ceilings.vector_flops_per_s
-    memory = activation_traffic(table, ceilings) * padding / ceilings.bandwidth_bytes_per_s
+    memory = awaited_bytes(table, ceilings) * padding / ceilings.bandwidth_bytes_per_s
     slowdown = loop_slowdown(table, ceilings)
     return RooflineTimes(compute * slowdown.compute, memory * slowdown.memory)
 
 
-def activation_traffic(table: KernelTable, ceilings: Ceilings) -> FloatArray:
+def awaited_bytes(table: KernelTable, ceilings: Ceilings) -> FloatArray:
     """Bytes that a kernel itself waits for [kernel]: all it moves, but for weights that are streamed beside it."""
     return table.bytes_read + table.bytes_written - table.weight_bytes * ceilings.streams_weights
 

@@ -120,8 +120,8 @@ def test_fusing_never_adds_traffic(graph, runtime):
 @pytest.mark.parametrize(
     ("unit", "rows", "expected"),
     [
-        (UnitKind.GPU, 16, KernelClass.MATVEC),
-        (UnitKind.GPU, 17, KernelClass.MATMUL),
+        (UnitKind.GPU, 63, KernelClass.MATVEC),
+        (UnitKind.GPU, 64, KernelClass.MATMUL),
         (UnitKind.CPU, 1, KernelClass.MATMUL),
     ],
 )

@@ -113,6 +113,11 @@ def test_larger_images_batches_and_large_windows_go_to_onednn(lines: str):
     assert kernel.kernel_class in (KernelClass.CONV_POINTWISE, KernelClass.CONV_DENSE)
 
 
+def test_half_precision_goes_to_onednn_however_small():
+    (kernel,) = kernels(convolution(8, 1).replace("f32", "bf16"))
+    assert kernel.kernel_class is KernelClass.CONV_POINTWISE
+
+
 def test_a_single_query_is_as_wide_as_a_vector():
     (kernel,) = kernels(
         "input q f32[1,4,1,32]\ninput k f32[1,4,64,32]\ninput v f32[1,4,64,32]\n"

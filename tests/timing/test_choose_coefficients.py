@@ -99,6 +99,17 @@ def test_the_more_a_core_exceeds_those_with_records_the_wider_the_interval():
     assert measured.log_p10 > half.log_p10 > eighth.log_p10
 
 
+def test_cuda_cores_are_alike_whatever_tensor_cores_do():
+    plain, tensor = (family(name, "torch-eager", Precision.FP32).spread for name in ("rtx3060", "b200"))
+    assert plain == tensor
+
+
+def test_every_reason_for_doubt_is_said():
+    note = family("rtx5090", "tensorrt", Precision.FP16).note
+    assert "no records of tensorrt" in note
+    assert "no network was measured on blackwell" in note
+
+
 def test_half_precision_on_a_cpu_departs_as_fp32_does():
     fp32, *halves = (
         family("raspberry-pi-5", "onnxruntime", p) for p in (Precision.FP32, Precision.FP16, Precision.BF16)

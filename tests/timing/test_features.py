@@ -67,6 +67,11 @@ def test_what_exceeds_the_last_cache_comes_from_dram():
     assert floor_s(product(0, moved, weights=weights), streamed) == pytest.approx(500 / 10)
 
 
+def test_where_weights_are_kept_the_rest_spills_to_dram():
+    kept = replace(CEILINGS, spilt_share=0.5, weight_bandwidth_bytes_per_s=1.0)
+    assert floor_s(product(0, int(CEILINGS.cache_bytes) + 1000), kept) == pytest.approx(1000 / 2 / 1.0)
+
+
 def test_a_library_that_changes_the_layout_is_called_once():
     copy, loop = (
         replace(product(0, 8), kernel_class=kernel_class) for kernel_class in (KernelClass.LAYOUT, KernelClass.COPY)

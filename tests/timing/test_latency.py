@@ -49,6 +49,15 @@ def test_an_efficiency_above_one_stops_at_the_highest_clock():
     assert latency.kernels.body_s[0] == 2 * 1500 / 1250
 
 
+def test_what_a_kernel_waits_for_is_overhead():
+    """6 s of a serial chain of accesses, 3 s of which the arithmetic fills."""
+    waiting = replace(product(1500, 0), serial_steps=int(6 / 200e-9))
+    latency = time_network(features_of(waiting), COEFFICIENTS)
+    assert latency.kernels.body_s[0] == pytest.approx(3.0)
+    assert latency.kernels.overhead_s[0] == pytest.approx(3.0 + LAUNCH_S)
+    assert latency.latency_s == pytest.approx(6.0 + LAUNCH_S + FIXED_S)
+
+
 def test_a_correction_scales_every_time_alike():
     features = features_of(product(1500, 0))
     plain = time_network(features, COEFFICIENTS)
