@@ -26,15 +26,17 @@ def write_result(text: str, *, beside: Path | None = None) -> None:
 
 
 def keep_inputs(output: Path, *inputs: Path) -> None:
-    """Refuse to write over what is read.
+    """Refuse to write over what is read, or is made first and read then.
 
     Raises
     ------
     BadOptionError
         One of the inputs is the output, by whatever name.
     """
+    place = os.path.realpath(output)
     for one in inputs:
-        if os.path.exists(output) and os.path.exists(one) and os.path.samefile(output, one):
+        same = os.path.exists(output) and os.path.exists(one) and os.path.samefile(output, one)
+        if same or os.path.realpath(one) == place:
             raise BadOptionError(f"{output} is what this command reads", expected="another file to write")
 
 
