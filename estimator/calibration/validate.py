@@ -66,7 +66,8 @@ class ValidationReport:
     groups : tuple of GroupScore
         In the order of the group's first record.
     warnings : tuple of str
-        Of the user's calibrations, those that are for none of the records; devices that are in no file known here.
+        Of the user's calibrations and device files, those that are for none of the records; devices that are in no file
+        known here.
     """
 
     records: int
@@ -137,6 +138,7 @@ def validate_records(
         warnings=(
             *_unused(calibrations, [place for place in map(place_of, records) if not isinstance(place, str)]),
             *_unlisted({failure.record.device: None for failure in failures}, own),
+            *_unnamed(own, {record.device: None for record in records}),
         ),
     )
 
@@ -162,8 +164,27 @@ def _unlisted(names: Iterable[str], own: Mapping[str, str]) -> tuple[str, ...]:
     unknown = [name for name in names if name_key(name) not in own and not _in_catalogue(name)]
     if not unknown:
         return ()
-    listed = ", ".join(unknown[:LISTED_DEVICES]) + (", …" if len(unknown) > LISTED_DEVICES else "")
-    return (f"the catalogue has no device {listed}: --device FILE names a file of your own, by the id in it",)
+    if own:
+        return (f"neither the catalogue nor --device has a device {_listed(unknown)}: given were {_listed(_ids(own))}",)
+    return (f"the catalogue has no device {_listed(unknown)}: --device FILE names a file of your own, by the id in it",)
+
+
+def _unnamed(own: Mapping[str, str], names: Iterable[str]) -> tuple[str, ...]:
+    """Name the user's device files that no record asks for, beside what the records ask for."""
+    named = {name_key(name): name for name in names}
+    return tuple(
+        f"{own[key]} has the id {device_id}, which no record names; records name {_listed(tuple(named.values()))}"
+        for key, device_id in zip(own, _ids(own), strict=True)
+        if key not in named
+    )
+
+
+def _ids(own: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(load_device(reference)[0].id for reference in own.values())
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:LISTED_DEVICES]) + (", …" if len(names) > LISTED_DEVICES else "")
 
 
 def _in_catalogue(name: str) -> bool:

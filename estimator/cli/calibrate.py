@@ -11,7 +11,7 @@ import click
 
 from estimator.cli.measure import measured
 from estimator.cli.options import OutputFormat, device_option, output_option, table_or_json_option
-from estimator.cli.output import keep_inputs, say_written, write_result, write_warnings
+from estimator.cli.output import device_files, keep_inputs, say_written, write_result, write_warnings
 from estimator.cli.progress import ProgressLine
 from estimator.cli.suggest import load_candidates
 from estimator.dtypes import Precision
@@ -54,9 +54,11 @@ def calibrate(
     from estimator.calibration.device_fit import calibrate_device
     from estimator.catalogue.calibration_file import dump_calibration, load_response
 
+    keep_inputs(output, *device_files(device))
     if records_file is not None:
         keep_inputs(output, records_file)
         if here:
+            keep_inputs(records_file, *device_files(device))
             check_writable(records_file)
     records = _measured_here(records_file, device, runtime) if here else _read(records_file)
     today = datetime.now(tz=UTC).date().isoformat()

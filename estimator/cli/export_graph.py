@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from estimator.cli.options import LAYOUTS, ModelRequest, model_argument, model_options, output_option
-from estimator.cli.output import say_written, write_warnings
+from estimator.cli.output import keep_inputs, model_files, say_written, write_warnings
 from estimator.files import write_whole
 
 
@@ -31,6 +31,7 @@ def export_graph(
     """
     from estimator.ir.document import graph_to_json
 
+    keep_inputs(output, *model_files(model))
     graph = ModelRequest(model, input_shapes, batch, layout, seq_len).load()
     write_whole(output, json.dumps(graph_to_json(graph), separators=(",", ":"), allow_nan=False) + "\n")
     write_warnings(graph.notes)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from estimator.cli.options import LAYOUTS, finite, output_option
-from estimator.cli.output import keep_inputs, say_written, write_warnings
+from estimator.cli.output import device_files, keep_inputs, model_files, say_written, write_warnings
 from estimator.errors import EstimatorError, UnknownRuntimeError
 from estimator.report.escaping import printable
 from estimator.report.wrapping import wrapped
@@ -54,7 +54,7 @@ def measure(
     from estimator.calibration.records import write_records
     from estimator.dtypes import Precision
 
-    keep_inputs(output, *models)
+    keep_inputs(output, *model_files(*models), *device_files(device))
     name, unit = measured_unit(device)
     asked = None if precision is None else Precision.parse(precision)
     options = MeasureOptions(runtime, asked, layout, budget_s=seconds, thread_count=threads)

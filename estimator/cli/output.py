@@ -25,17 +25,41 @@ def write_result(text: str, *, beside: Path | None = None) -> None:
     click.echo(text.rstrip("\n"), err=beside == STANDARD_OUTPUT, color=True)
 
 
-def keep_inputs(output: Path, *inputs: str | Path) -> None:
-    """Refuse to write over what is read.
+def keep_inputs(output: Path, *inputs: Path) -> None:
+    """Refuse to write over what is read, or is made first and read then.
 
     Raises
     ------
     BadOptionError
         One of the inputs is the output, by whatever name.
     """
+    place = os.path.realpath(output)
     for one in inputs:
-        if os.path.exists(output) and os.path.exists(one) and os.path.samefile(output, one):
+        same = os.path.exists(output) and os.path.exists(one) and os.path.samefile(output, one)
+        if same or os.path.realpath(one) == place:
             raise BadOptionError(f"{output} is what this command reads", expected="another file to write")
+
+
+def device_files(*references: str) -> tuple[Path, ...]:
+    """Files that references of ``--device`` name; an ID of the catalogue is none."""
+    from estimator.catalogue.loader import _is_path, split_reference
+
+    names = [split_reference(reference)[0] for reference in references]
+    return tuple(Path(name) for name in names if _is_path(name))
+
+
+def model_files(*references: str) -> tuple[Path, ...]:
+    """Files that references to models name; a zoo's name and a user's callable are none."""
+    from estimator.frontends.select import TOKEN_SCHEME, _looks_like_file
+
+    files: list[Path] = []
+    for reference in references:
+        scheme, _, rest = reference.partition(":")
+        if scheme == TOKEN_SCHEME:
+            files.append(Path(rest.partition("?")[0]))
+        elif _looks_like_file(reference, Path(reference)):
+            files.append(Path(reference))
+    return tuple(files)
 
 
 def say_written(path: Path, detail: str = "") -> None:

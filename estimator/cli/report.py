@@ -15,7 +15,7 @@ from estimator.cli.options import (
     output_option,
     target_options,
 )
-from estimator.cli.output import keep_inputs, say_written, write_warnings
+from estimator.cli.output import device_files, keep_inputs, model_files, say_written, write_warnings
 from estimator.files import write_whole
 
 
@@ -49,7 +49,7 @@ def report(
     from estimator.memory.peak import plan_memory
     from estimator.report.html_page import html_report
 
-    keep_inputs(output, model)
+    keep_inputs(output, *model_files(model), *device_files(device), *calibrations)
     options = TargetRequest(runtime, precision, layout, strict, calibrations=calibrations).options()
     target, unit = load_device(device)
     graph = ModelRequest(model, input_shapes, batch, layout, seq_len).load()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from estimator.cli.options import TargetRequest, device_option, output_option, target_options
-from estimator.cli.output import keep_inputs, say_written, write_warnings
+from estimator.cli.output import device_files, keep_inputs, say_written, write_warnings
 from estimator.files import write_whole
 from estimator.units import format_seconds
 
@@ -57,7 +57,7 @@ def table(
     from estimator.planning.space import load_space
     from estimator.planning.table import latency_table, table_yaml
 
-    keep_inputs(output, space_file)
+    keep_inputs(output, space_file, *device_files(device), *calibrations)
     found, unit = load_device(device)
     options = TargetRequest(runtime, precision, layout, strict, calibrations=calibrations).options()
     space = load_space(space_file)

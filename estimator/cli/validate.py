@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from estimator.cli.options import OutputFormat, calibration_option, format_option, writable
-from estimator.cli.output import colour_wanted, keep_inputs, say_written, write_result, write_warnings
+from estimator.cli.output import colour_wanted, device_files, keep_inputs, say_written, write_result, write_warnings
 from estimator.cli.progress import ProgressLine
 from estimator.errors import RecordError
 from estimator.files import write_whole
@@ -56,7 +56,7 @@ def validate(
     from estimator.cli.validation_view import render
 
     if predictions is not None:
-        keep_inputs(predictions, records_file)
+        keep_inputs(predictions, records_file, *device_files(*devices), *calibrations)
     records = read_records(records_file)
     for path in calibrations:
         load_calibration(path)

@@ -269,20 +269,36 @@ def test_where_a_result_cannot_go_is_found_before_any_work(
 
 
 @pytest.mark.parametrize(
-    "command",
+    ("command", "read"),
     [
-        "report {} --device sd865 -o",
-        "measure {} --runtime onnxruntime -o",
-        "table {} --device sd865 -o",
-        "calibrate {} --device sd865 --runtime tflite -o",
-        "validate {} --predictions",
+        ("report {} --device sd865 -o", "g.onnx"),
+        ("report g.onnx --device {} -o", "my.yaml"),
+        ("report g.onnx --device {}/npu -o", "my.yaml"),
+        ("report g.onnx --device sd865 --calibration {} -o", "own.yaml"),
+        ("report transformers:{}?phase=decode --device sd865 -o", "config.json"),
+        ("export-graph {} --batch 4 -o", "g.json"),
+        ("measure {} --runtime onnxruntime -o", "g.onnx"),
+        ("measure g.onnx --runtime onnxruntime --device {} -o", "my.yaml"),
+        ("table {} --device sd865 -o", "space.yaml"),
+        ("table space.yaml --device {} -o", "my.yaml"),
+        ("table space.yaml --device sd865 --calibration {} -o", "own.yaml"),
+        ("calibrate {} --device sd865 --runtime tflite -o", "few.csv"),
+        ("calibrate few.csv --device {} --runtime tflite -o", "my.yaml"),
+        ("calibrate --device {} --runtime torch-eager -o own.yaml --here", "my.yaml"),
+        ("validate {} --predictions", "few.csv"),
+        ("validate few.csv --device {} --predictions", "my.yaml"),
+        ("validate few.csv --calibration {} --predictions", "own.yaml"),
     ],
 )
-def test_what_is_read_is_not_written_over(command: str, model: str, failure: Failure):
-    before = Path(model).read_bytes()
-    said = failure(*command.format(model).split(), model, status=2)
-    assert "is what this command reads" in " ".join(said.split())
-    assert Path(model).read_bytes() == before
+def test_what_is_read_is_not_written_over(
+    command: str, read: str, failure: Failure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("g.onnx", "g.json", "config.json", "my.yaml", "own.yaml", "space.yaml", "few.csv"):
+        Path(name).write_text("as it was")
+    said = failure(*command.format(read).split(), read, status=2)
+    assert f"{read} is what this command reads" in " ".join(said.split())
+    assert Path(read).read_text() == "as it was"
 
 
 def test_comparing_with_an_unknown_device_is_a_wrong_request(model: str, failure: Failure):

@@ -58,6 +58,16 @@ def test_a_model_that_cannot_be_measured_is_left_out_and_the_others_are_kept(
     assert f"left out {candidates[2]}: it wants weights" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize("output", ["few.csv", "./few.csv", "link/few.csv"])
+def test_the_records_just_measured_are_not_replaced_by_the_calibration(
+    output: str, candidates: list[str], capsys: pytest.CaptureFixture[str]
+):
+    Path("link").symlink_to(".")
+    assert run([*HERE, "few.csv", "-o", output]) == 2
+    assert "few.csv is what this command reads" in " ".join(capsys.readouterr().err.split())
+    assert not Path("few.csv").exists()
+
+
 def test_a_gpu_that_is_not_here_is_missed_before_any_model_is_read(
     candidates: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
