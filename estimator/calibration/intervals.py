@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from estimator.calibration.score import steadied
 from estimator.catalogue.calibration import FloatArray, Spread
 from estimator.lowering.kernel import IntArray
-from estimator.timing.latency import bound_at
+from estimator.timing.latency import bound_at, line_at
 
 LOW: Final = 0.1
 HIGH: Final = 0.9
@@ -159,7 +159,7 @@ def _near(errors: HeldOutErrors, far: float, quantile: float) -> float:
     low, high = _side(outward)
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
-        bound = bound_at(middle, far, errors.novelty, outward=outward)
+        bound = line_at(middle, far, errors.novelty, outward=outward)
         below = float(np.average(errors.log_error <= bound, weights=errors.weight))
         low, high = (middle, high) if below < quantile else (low, middle)
     return high

@@ -12,7 +12,7 @@ from estimator.lowering.kernel import KernelTable
 from estimator.timing.coefficients import Coefficients
 from estimator.timing.composition import COMPOSITION_SIZE
 from estimator.timing.features import kernel_features
-from estimator.timing.latency import SLOW_HOST_LOG, spread_at, time_network
+from estimator.timing.latency import REPEAT_LOG, SLOW_HOST_LOG, spread_at, time_network
 from tests.timing.coefficients import CEILINGS, FIXED_S, LAUNCH_S, features_of, ideal_response, no_offset, product
 
 NEAR = Spread(-0.1, 0.1, 0.05, 100)
@@ -34,6 +34,12 @@ def test_the_less_alike_a_network_is_the_wider_its_interval(first, second):
     alike, strange = (spread_at(COEFFICIENTS, s) for s in (max(first, second), min(first, second)))
     assert strange.log_p10 <= alike.log_p10
     assert strange.log_p90 >= alike.log_p90
+
+
+def test_no_interval_is_narrower_than_a_measurement_repeats():
+    exact = replace(COEFFICIENTS, spread=Spread(0.0, 0.001, 0.05, 100))
+    spread = spread_at(exact, 1.0)
+    assert (spread.log_p10, spread.log_p90) == (-REPEAT_LOG, REPEAT_LOG)
 
 
 def test_kernels_launches_and_the_fixed_cost_add_up_to_the_latency():
