@@ -49,7 +49,7 @@ def load_device(reference: str | os.PathLike[str]) -> tuple[Device, Unit]:
         The file is wrong; the message has file and line.
     """
     name, unit_name = split_reference(os.fspath(reference))
-    if _is_path(name):
+    if is_path(name):
         return _with_unit(_load_file(Path(name)), unit_name)
     if name.lower() == HERE:
         from estimator.catalogue.detect import detect_device
@@ -61,7 +61,7 @@ def load_device(reference: str | os.PathLike[str]) -> tuple[Device, Unit]:
 def split_reference(reference: str) -> tuple[str, str]:
     """Split a reference into the device's name or file, and its unit's name ("" where none is named)."""
     reference = reference.strip()
-    if _is_path(reference):
+    if is_path(reference):
         return reference, ""
     name, _, unit_name = reference.rpartition("/")
     return (name, unit_name) if name else (unit_name, "")
@@ -142,7 +142,8 @@ def _validated(document: Document) -> None:
     validate_document(document)
 
 
-def _is_path(reference: str) -> bool:
+def is_path(reference: str) -> bool:
+    """Whether a device reference names a file rather than an entry of the catalogue."""
     return reference.lower().endswith(_SUFFIXES)
 
 

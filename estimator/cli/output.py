@@ -42,22 +42,22 @@ def keep_inputs(output: Path, *inputs: Path) -> None:
 
 def device_files(*references: str) -> tuple[Path, ...]:
     """Files that references of ``--device`` name; an ID of the catalogue is none."""
-    from estimator.catalogue.loader import _is_path, split_reference
+    from estimator.catalogue.loader import is_path, split_reference
 
     names = [split_reference(reference)[0] for reference in references]
-    return tuple(Path(name) for name in names if _is_path(name))
+    return tuple(Path(name) for name in names if is_path(name))
 
 
 def model_files(*references: str) -> tuple[Path, ...]:
     """Files that references to models name; a zoo's name and a user's callable are none."""
-    from estimator.frontends.select import TOKEN_SCHEME, _looks_like_file
+    from estimator.frontends.select import TOKEN_SCHEME, looks_like_file
 
     files: list[Path] = []
     for reference in references:
         scheme, _, rest = reference.partition(":")
         if scheme == TOKEN_SCHEME:
             files.append(Path(rest.partition("?")[0]))
-        elif _looks_like_file(reference, Path(reference)):
+        elif looks_like_file(reference, Path(reference)):
             files.append(Path(reference))
     return tuple(files)
 

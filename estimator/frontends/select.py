@@ -95,7 +95,7 @@ def load_graph(
         raise UnknownModelError(f"{reference[:60]}…")
     shapes = parse_input_shapes(input_shapes)
     path = Path(reference)
-    if _looks_like_file(reference, path):
+    if looks_like_file(reference, path):
         graph = _load_file(path, shapes, batch, prune)
     elif reference.startswith(f"{KERNEL_SCHEME}:"):
         graph = load_kernel(reference, shapes, batch)
@@ -122,7 +122,8 @@ def _check_options(batch: int | None, layout: str, seq_len: int | None) -> None:
         raise BadOptionError(f"unknown layout {layout!r}", where="--layout", expected=" or ".join(LAYOUTS))
 
 
-def _looks_like_file(reference: str, path: Path) -> bool:
+def looks_like_file(reference: str, path: Path) -> bool:
+    """Whether a model reference, as a path, can only mean a file or a folder."""
     if reference.partition(":")[0] in SCHEMES and ":" in reference:
         return False
     if path.suffix.lower() in (*_FILE_SUFFIXES, *_FOREIGN_SUFFIXES) or "/" in reference or "\\" in reference:
