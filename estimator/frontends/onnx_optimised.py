@@ -181,7 +181,7 @@ def _heads(node: Node, spec_name: str, heads: int, label: str) -> str:
 
 @rule("Attention", "QAttention", domain=DOMAIN)
 def _packed_attention(node: Node) -> None:
-    """x[b, s, i], w[i, q + k + v], bias, …: one product for all three, then attention -> [b, s, v]."""
+    """x[b, s, i], w[i, q + k + v], bias, …, past[2, b, h, t, d]: one product, then attention -> [b, s, v], present."""
     x, w = node.input(0), node.input(1)
     heads = node.int_attr("num_heads", 1)
     widths = node.ints_attr("qkv_hidden_sizes") or (w.shape[-1] // 3,) * 3
@@ -196,9 +196,20 @@ def _packed_attention(node: Node) -> None:
     for label, width in zip("qkv", widths, strict=True):
         part = _add_step(node, OpKind.VIEW, (packed,), (b, s, width), DType.F32, FunctionAttrs("slice"), label)
         parts.append(_heads(node, part, heads, f"{label}_heads"))
+    cached = 8 if node.op_type == "QAttention" else 4
+    past, d = node.optional(cached), widths[1] // heads
+    length = s + (past.shape[3] if past else 0)
+    if past and past.shape[3]:
+        shape = (b, heads, length, d)
+        stored = (b, heads, past.shape[3], d)
+        for i, label in ((1, "k"), (2, "v")):
+            attrs = FunctionAttrs("select")
+            half = _add_step(node, OpKind.VIEW, (past.name,), stored, past.dtype, attrs, f"{label}_past")
+            parts[i] = _add_step(node, OpKind.CONCAT, (half, parts[i]), shape, DType.F32, AxisAttrs(2), f"{label}_all")
     node.viewed.update(enumerate(parts))
-    attrs = AttentionAttrs(bool(node.int_attr("unidirectional", 0)))
-    node.emit(OpKind.ATTENTION, (b, s, widths[2]), attrs, inputs=(0, 1, 2), dtype=DType.F32)
+    outputs = [((b, s, widths[2]), DType.F32), ((2, b, heads, length, d), DType.F32)]
+    causal = bool(node.int_attr("unidirectional", 0))
+    node.emit_many(OpKind.ATTENTION, outputs, AttentionAttrs(causal), inputs=(0, 1, 2))
 
 
 @rule("GroupQueryAttention", domain=DOMAIN)

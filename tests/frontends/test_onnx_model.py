@@ -459,6 +459,19 @@ def test_packed_attention_is_one_product_and_attention(tmp_path: Path) -> None:
     assert out_shape(graph) == (2, 5, 8)
 
 
+@pytest.mark.parametrize(("op_type", "inputs"), [("Attention", "x w b - past"), ("QAttention", "x w b s s - o o past")])
+def test_packed_attention_reads_its_past_and_returns_it_longer(op_type: str, inputs: str, tmp_path: Path) -> None:
+    """As a fused GPT-2 does: past and present hold keys, then values."""
+    attention = node(op_type, inputs, "y present", domain="com.microsoft", num_heads=2, unidirectional=1)
+    weights = [weight("w", 8, 3 * 8), weight("b", 3 * 8), scalar("s", 0.1), scalar("o", 0, np.int8)]
+    given = [value("x", [1, 3, 8]), value("past", [2, 1, 2, 7, 4])]
+    graph = graph_of(model([attention], given, "y present", weights, domains=["com.microsoft"]), tmp_path)
+    product, scores = 3 * 8 * (3 * 8), 2 * 3 * (7 + 3) * (4 + 4)  # heads × m × (past + new) × (d + dv)
+    assert graph_cost(graph).total.macs == product + scores
+    assert graph.tensors["present"].shape == (2, 1, 2, 7 + 3, 4)
+    assert [op.kind for op in graph.ops].count(OpKind.CONCAT) == 2
+
+
 def test_grouped_attention_reads_its_past(tmp_path: Path) -> None:
     attention = node("GroupQueryAttention", "q k v pk pv", "y a b", domain="com.microsoft", num_heads=4, kv_num_heads=2)
     past = [value("pk", [1, 2, 7, 8]), value("pv", [1, 2, 7, 8])]
