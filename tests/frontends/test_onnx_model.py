@@ -481,6 +481,15 @@ def test_grouped_attention_reads_its_past(tmp_path: Path) -> None:
     assert graph.tensors["a"].shape == (1, 2, 7 + 1, 8)
 
 
+def test_packed_operands_are_read_where_the_file_gives_no_input(tmp_path: Path) -> None:
+    plain = node("Attention", "x w", "y", domain="com.microsoft", num_heads=2)
+    proto = model([plain], [value("x", [1, 3, 8])], "y", [weight("w", 8, 3 * 8)], domains=["com.microsoft"])
+    assert graph_cost(graph_of(proto, tmp_path)).total.macs == 3 * 8 * (3 * 8) + 2 * 3 * 3 * (4 + 4)
+    grouped = node("GroupQueryAttention", "q - -", "y a b", domain="com.microsoft", num_heads=4, kv_num_heads=2)
+    proto = model([grouped], [value("q", [1, 3, (4 + 2 + 2) * 8])], "y a b", domains=["com.microsoft"])
+    assert graph_cost(graph_of(proto, tmp_path)).total.macs == 4 * 3 * 3 * (8 + 8)
+
+
 def test_embeddings_are_looked_up_added_and_normalised(tmp_path: Path) -> None:
     embed = node("EmbedLayerNormalization", "ids seg word pos kind g b", "y mask", domain="com.microsoft")
     tables = [weight("word", 50, 8), weight("pos", 16, 8), weight("kind", 2, 8), weight("g", 8), weight("b", 8)]
