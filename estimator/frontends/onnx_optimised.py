@@ -147,7 +147,7 @@ def _window(node: Node, kernel: Sequence[int]) -> tuple[Shape, Shape, Shape, lis
 
 @rule("QLinearConv", "NhwcConv", "NhwcFusedConv", domain=DOMAIN)
 def _channels_last_conv(node: Node) -> None:
-    """x[n, *s, ci], w[co, ci/g, *k]; the quantised form has scales and zeros between its operands."""
+    """x[n, *s, ci], w[co, ci/g, *k], (b), (z): as `_fused_conv`; the quantised form has scales between its operands."""
     quantised = node.op_type == "QLinearConv"
     weight, bias = (3, 8) if quantised else (1, 2)
     if quantised and not node.int_attr("channels_last", 0):
@@ -159,6 +159,8 @@ def _channels_last_conv(node: Node) -> None:
     stride, before, dilation, extents = _window(node, w.shape[2:])
     attrs = ConvAttrs(w.shape[2:], stride, before, dilation, node.int_attr("group", 1), channels_last=True)
     node.emit(OpKind.CONV, (x.shape[0], *extents, w.shape[0]), attrs, inputs=(0, weight, bias))
+    if not quantised and node.has(3):
+        _follow(node, OpKind.BINARY, "add", node.name_of(3))
     _activate(node)
 
 

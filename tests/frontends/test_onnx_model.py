@@ -423,6 +423,15 @@ def test_a_fused_convolution_adds_and_activates_per_output(tmp_path: Path) -> No
     assert graph.outputs == ("y",)
 
 
+def test_a_fused_convolution_adds_in_channels_last_too(tmp_path: Path) -> None:
+    fused = node("NhwcFusedConv", "x w b z", "y", domain="com.microsoft", activation="Relu")
+    weights = [weight("w", 4, 3, 1, 1), weight("b", 4)]
+    inputs = [value("x", [1, 5, 5, 3]), value("z", [1, 5, 5, 4])]
+    graph = graph_of(model([fused], inputs, "y", weights, domains=["com.microsoft"]), tmp_path)
+    assert [op.kind for op in graph.ops] == [OpKind.CONV, OpKind.BINARY, OpKind.ACTIVATION]
+    assert "z" in graph.ops[1].inputs
+
+
 def test_blocked_channels_are_counted_with_what_fills_the_last_block(tmp_path: Path) -> None:
     """24 channels are kept as two blocks of 16; the reader of the plain layout gets 20 again."""
     domain = "com.microsoft.nchwc"
