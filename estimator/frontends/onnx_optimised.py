@@ -14,8 +14,7 @@ from estimator.frontends.graph_builder import NO_ATTRS
 from estimator.frontends.onnx_contrib import DOMAIN
 from estimator.frontends.onnx_importer import Node, NodeProblem, rule
 from estimator.frontends.onnx_product import _conv, gemm, window_padding
-from estimator.frontends.onnx_reduction import _global_pool, _pool
-from estimator.frontends.shape_arithmetic import conv_extent
+from estimator.frontends.onnx_reduction import _global_pool, _pool, _pool_extent
 from estimator.ir.op import (
     AttentionAttrs,
     Attrs,
@@ -137,11 +136,11 @@ def _upsample(node: Node) -> None:
 
 # ---------------------------------------------------------------- channels last
 def _window(node: Node, kernel: Sequence[int]) -> tuple[Shape, Shape, Shape, list[int]]:
-    """Stride, padding before, dilation and extents of a window over x[n, *s, c]."""
+    """Stride, padding before, dilation and extents of a window over x[n, *s, c]; only pools have a `ceil_mode`."""
     spatial, ones = node.input(0).shape[1:-1], (1,) * len(kernel)
     stride, dilation = node.ints_attr("strides", ones), node.ints_attr("dilations", ones)
     before, after = window_padding(node, spatial, kernel, stride, dilation)
-    extents = [conv_extent(*axis) for axis in zip(spatial, kernel, stride, before, after, dilation, strict=True)]
+    extents = [_pool_extent(node, *axis) for axis in zip(spatial, kernel, stride, before, after, dilation, strict=True)]
     return stride, before, dilation, extents
 
 

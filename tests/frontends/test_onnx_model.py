@@ -432,6 +432,16 @@ def test_a_fused_convolution_adds_in_channels_last_too(tmp_path: Path) -> None:
     assert "z" in graph.ops[1].inputs
 
 
+@pytest.mark.parametrize(("ceil_mode", "extent"), [(0, 54), (1, 55)])
+def test_a_pool_in_channels_last_rounds_as_it_says(ceil_mode: int, extent: int, tmp_path: Path) -> None:
+    pool = node(
+        "NhwcMaxPool", "x", "y", domain="com.microsoft", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=ceil_mode
+    )
+    inputs = [value("x", [1, 110, 110, 4], TensorProto.UINT8)]
+    graph = graph_of(model([pool], inputs, "y", domains=["com.microsoft"]), tmp_path)
+    assert out_shape(graph) == (1, extent, extent, 4)
+
+
 def test_blocked_channels_are_counted_with_what_fills_the_last_block(tmp_path: Path) -> None:
     """24 channels are kept as two blocks of 16; the reader of the plain layout gets 20 again."""
     domain = "com.microsoft.nchwc"
