@@ -484,9 +484,9 @@ class Node:
 
 
 def _in_order(nodes: Sequence[WireNode]) -> Sequence[WireNode]:
-    """Put nodes behind those they read; files are sorted by rule, and some converters break it."""
+    """Put nodes behind those they or their subgraphs read; files are sorted by rule, and some converters break it."""
     maker = {name: i for i, node in enumerate(nodes) for name in node.outputs if name}
-    sources = [[maker[name] for name in node.inputs if name in maker] for node in nodes]
+    sources = [[maker[name] for name in node.reads() if name in maker] for node in nodes]
     if all(source < i for i, read in enumerate(sources) for source in read):
         return nodes
     order: dict[int, None] = {}

@@ -536,6 +536,18 @@ def test_nodes_that_stand_before_what_they_read_are_put_in_order(tmp_path: Path)
     assert [op.source for op in graph.ops] == ["Abs", "Neg", "Relu"]
 
 
+def test_what_a_branch_reads_from_around_it_stands_before_it(tmp_path: Path) -> None:
+    def branch_of(op_type: str) -> onnx.GraphProto:
+        return helper.make_graph([node(op_type, "a", "inner")], op_type, [], [value("inner", None)])
+
+    chosen = node("If", "p", "c", then_branch=branch_of("Relu"), else_branch=branch_of("Neg"))
+    nodes = [node("Sigmoid", "c", "y"), chosen, node("Tanh", "x", "a")]
+    inputs = [value("x", [2, 3]), value("p", [], TensorProto.BOOL)]
+    graph = graph_of(model(nodes, inputs, "y"), tmp_path)
+    assert [op.source for op in graph.ops] == ["Tanh", "If", "Sigmoid"]
+    assert graph.ops[1].inputs == ("p", "a")
+
+
 def sliced_by_data(of: str) -> list[onnx.NodeProto]:
     """As many rows of w as the data say, and their sum."""
     return [node("Slice", f"w first {of}", "rows"), node("ReduceSum", "rows first", "row", keepdims=0)]
