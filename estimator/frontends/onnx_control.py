@@ -74,7 +74,7 @@ def _emit_control(
     node: Node, function: str, bodies: Sequence[WireGraph], outputs: Sequence[Spec], weights: Sequence[str]
 ) -> None:
     builder = node.importer.builder
-    captured = [name for body in bodies for local in _free_names(body) if (name := node.frame.find(local))]
+    captured = [name for body in bodies for local in body.free_names() if (name := node.frame.find(local))]
     given = [node.name_of(i) for i in range(len(node.wire.inputs)) if node.has(i)]
     reads = [name for name in dict.fromkeys([*given, *captured, *weights]) if name in builder.tensors]
     names = []
@@ -90,22 +90,6 @@ def _emit_control(
     )
     attrs = ControlAttrs(function, tuple(body.name or f"body {i}" for i, body in enumerate(bodies)))
     builder.emit(OpKind.CONTROL, reads, names, attrs, name=node.name, source=node.source, scope=node.scope())
-
-
-def _free_names(graph: WireGraph) -> list[str]:
-    """Names that a subgraph (and those inside it) reads from around it."""
-    made = {t.name for t in graph.initialisers} | {v.name for v in graph.inputs}
-    free: dict[str, None] = {}
-    for node in graph.nodes:
-        inner = [n for a in node.attributes.values() if a.graph for n in _free_names(a.graph)]
-        for name in (*node.inputs, *inner):
-            if name and name not in made:
-                free.setdefault(name)
-        made.update(node.outputs)
-    for value in graph.outputs:
-        if value.name not in made:
-            free.setdefault(value.name)
-    return list(free)
 
 
 @rule("Loop")

@@ -208,7 +208,7 @@ class Node:
     importer: OnnxImporter
     name: str
     viewed: dict[int, str] = field(default_factory=dict)
-    """Inputs that the op reads through a view made for it."""
+    """Inputs that the op reads through a view made for it, also where the file gives none (packed operands)."""
 
     @property
     def op_type(self) -> str:
@@ -415,7 +415,8 @@ class Node:
                 self.importer.known[name] = values[index]
         if folded or not names:
             return
-        read = [self.name_of(i) for i in (range(len(self.wire.inputs)) if inputs is None else inputs) if self.has(i)]
+        places = range(len(self.wire.inputs)) if inputs is None else inputs
+        read = [self.name_of(i) for i in places if i in self.viewed or self.has(i)]
         if values is not None:
             kind, attrs = OpKind.SHAPE, FunctionAttrs(self.op_type.lower())
         builder.emit(kind, read, names, attrs, name=self.name, source=self.source, scope=self.scope())
@@ -483,9 +484,9 @@ class Node:
 
 
 def _in_order(nodes: Sequence[WireNode]) -> Sequence[WireNode]:
-    """Put nodes behind those they read; files are sorted by rule, and some converters break it."""
+    """Put nodes behind those they or their subgraphs read; files are sorted by rule, and some converters break it."""
     maker = {name: i for i, node in enumerate(nodes) for name in node.outputs if name}
-    sources = [[maker[name] for name in node.inputs if name in maker] for node in nodes]
+    sources = [[maker[name] for name in node.reads() if name in maker] for node in nodes]
     if all(source < i for i, read in enumerate(sources) for source in read):
         return nodes
     order: dict[int, None] = {}

@@ -14,8 +14,7 @@ from estimator.frontends.graph_builder import NO_ATTRS
 from estimator.frontends.onnx_contrib import DOMAIN
 from estimator.frontends.onnx_importer import Node, NodeProblem, rule
 from estimator.frontends.onnx_product import _conv, gemm, window_padding
-from estimator.frontends.onnx_reduction import _global_pool, _pool
-from estimator.frontends.shape_arithmetic import conv_extent
+from estimator.frontends.onnx_reduction import _global_pool, _pool, _pool_extent
 from estimator.ir.op import (
     AttentionAttrs,
     Attrs,
@@ -137,17 +136,17 @@ def _upsample(node: Node) -> None:
 
 # ---------------------------------------------------------------- channels last
 def _window(node: Node, kernel: Sequence[int]) -> tuple[Shape, Shape, Shape, list[int]]:
-    """Stride, padding before, dilation and extents of a window over x[n, *s, c]."""
+    """Stride, padding before, dilation and extents of a window over x[n, *s, c]; only pools have a `ceil_mode`."""
     spatial, ones = node.input(0).shape[1:-1], (1,) * len(kernel)
     stride, dilation = node.ints_attr("strides", ones), node.ints_attr("dilations", ones)
     before, after = window_padding(node, spatial, kernel, stride, dilation)
-    extents = [conv_extent(*axis) for axis in zip(spatial, kernel, stride, before, after, dilation, strict=True)]
+    extents = [_pool_extent(node, *axis) for axis in zip(spatial, kernel, stride, before, after, dilation, strict=True)]
     return stride, before, dilation, extents
 
 
 @rule("QLinearConv", "NhwcConv", "NhwcFusedConv", domain=DOMAIN)
 def _channels_last_conv(node: Node) -> None:
-    """x[n, *s, ci], w[co, ci/g, *k]; the quantised form has scales and zeros between its operands."""
+    """x[n, *s, ci], w[co, ci/g, *k], (b), (z): as `_fused_conv`; the quantised form has scales between its operands."""
     quantised = node.op_type == "QLinearConv"
     weight, bias = (3, 8) if quantised else (1, 2)
     if quantised and not node.int_attr("channels_last", 0):
@@ -159,6 +158,8 @@ def _channels_last_conv(node: Node) -> None:
     stride, before, dilation, extents = _window(node, w.shape[2:])
     attrs = ConvAttrs(w.shape[2:], stride, before, dilation, node.int_attr("group", 1), channels_last=True)
     node.emit(OpKind.CONV, (x.shape[0], *extents, w.shape[0]), attrs, inputs=(0, weight, bias))
+    if not quantised and node.has(3):
+        _follow(node, OpKind.BINARY, "add", node.name_of(3))
     _activate(node)
 
 
@@ -181,7 +182,7 @@ def _heads(node: Node, spec_name: str, heads: int, label: str) -> str:
 
 @rule("Attention", "QAttention", domain=DOMAIN)
 def _packed_attention(node: Node) -> None:
-    """x[b, s, i], w[i, q + k + v], bias, …: one product for all three, then attention -> [b, s, v]."""
+    """x[b, s, i], w[i, q + k + v], bias, …, past[2, b, h, t, d]: one product, then attention -> [b, s, v], present."""
     x, w = node.input(0), node.input(1)
     heads = node.int_attr("num_heads", 1)
     widths = node.ints_attr("qkv_hidden_sizes") or (w.shape[-1] // 3,) * 3
@@ -196,9 +197,20 @@ def _packed_attention(node: Node) -> None:
     for label, width in zip("qkv", widths, strict=True):
         part = _add_step(node, OpKind.VIEW, (packed,), (b, s, width), DType.F32, FunctionAttrs("slice"), label)
         parts.append(_heads(node, part, heads, f"{label}_heads"))
+    cached = 8 if node.op_type == "QAttention" else 4
+    past, d = node.optional(cached), widths[1] // heads
+    length = s + (past.shape[3] if past else 0)
+    if past and past.shape[3]:
+        shape = (b, heads, length, d)
+        stored = (b, heads, past.shape[3], d)
+        for i, label in ((1, "k"), (2, "v")):
+            attrs = FunctionAttrs("select")
+            half = _add_step(node, OpKind.VIEW, (past.name,), stored, past.dtype, attrs, f"{label}_past")
+            parts[i] = _add_step(node, OpKind.CONCAT, (half, parts[i]), shape, DType.F32, AxisAttrs(2), f"{label}_all")
     node.viewed.update(enumerate(parts))
-    attrs = AttentionAttrs(bool(node.int_attr("unidirectional", 0)))
-    node.emit(OpKind.ATTENTION, (b, s, widths[2]), attrs, inputs=(0, 1, 2), dtype=DType.F32)
+    outputs = [((b, s, widths[2]), DType.F32), ((2, b, heads, length, d), DType.F32)]
+    causal = bool(node.int_attr("unidirectional", 0))
+    node.emit_many(OpKind.ATTENTION, outputs, AttentionAttrs(causal), inputs=(0, 1, 2))
 
 
 @rule("GroupQueryAttention", domain=DOMAIN)

@@ -111,6 +111,10 @@ class WireNode:
     outputs: tuple[str, ...]
     attributes: dict[str, WireAttribute]
 
+    def reads(self) -> list[str]:
+        """Names of its inputs ("" where one is left out) and of what its subgraphs read from around it."""
+        return [*self.inputs, *(n for a in self.attributes.values() if a.graph for n in a.graph.free_names())]
+
 
 @dataclass(frozen=True, slots=True)
 class WireValue:
@@ -132,6 +136,13 @@ class WireGraph:
     outputs: tuple[WireValue, ...]
     value_infos: tuple[WireValue, ...]
     """Shapes that the exporter stated for inner tensors; consulted only after operators without a rule."""
+
+    def free_names(self) -> list[str]:
+        """Names that a subgraph (and those inside it) reads from around it, in whatever order its nodes stand."""
+        made = {t.name for t in self.initialisers} | {v.name for v in self.inputs}
+        made.update(name for node in self.nodes for name in node.outputs)
+        read = [name for node in self.nodes for name in node.reads()] + [value.name for value in self.outputs]
+        return [name for name in dict.fromkeys(read) if name and name not in made]
 
 
 @dataclass(frozen=True, slots=True)

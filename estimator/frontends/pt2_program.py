@@ -32,6 +32,8 @@ MAX_ASSUMED_EXTENT = 1 << 31
 MAX_DEPTH = 16
 _REGIONS = ("wrap", "invoke_subgraph", "hints_wrapper", "tag_activation_checkpoint", "strict_mode")
 """Higher-order operators that run their body once."""
+_KEYWORD = 2
+"""``ArgumentKind`` of an argument that is passed by name."""
 _RULES = {**aten_movement.RULES, **aten_pointwise.RULES, **aten_compute.RULES, **pt2_composite.RULES}
 _DTYPES = {
     1: DType.U8, 2: DType.I8, 3: DType.I16, 4: DType.I32, 5: DType.I64, 6: DType.F16, 7: DType.F32, 8: DType.F64,
@@ -302,16 +304,19 @@ class _Translation:
         ):
             return False
         graph = kinds[places[0]][1]["graph"]
-        given = [entry["arg"] for entry in node["inputs"][places[0] + 1 :]]
+        given = list(_operands(node["inputs"][places[0] + 1 :]))
+        made, results = _tensor_names(node["outputs"]), _tensor_names(graph["outputs"])
+        if len(given) != len(graph["inputs"]) or len(made) != len(results):
+            return False
         inner = replace(
             self, module={**self.module, "graph": graph}, values={}, depth=self.depth + 1,
-            prefix=f"{self.prefix}{kinds[places[0]][1]['name']}/",
+            prefix=f"{self.prefix}{node.get('name') or kinds[places[0]][1]['name']}/",
         )  # fmt: skip
         for local, outer in zip(graph["inputs"], given, strict=True):
             if "as_tensor" in local:
                 inner.values[local["as_tensor"]["name"]] = self._argument(outer)
         inner.run()
-        for outer_name, local_name in zip(_tensor_names(node["outputs"]), _tensor_names(graph["outputs"]), strict=True):
+        for outer_name, local_name in zip(made, results, strict=True):
             self.values[outer_name] = inner.values[local_name]
         return True
 
@@ -376,6 +381,16 @@ def _hint(size: Mapping[str, Any]) -> int | None:
     """Value in the example that the program was traced with, if it had one."""
     hint = size.get("as_expr", {}).get("hint")
     return int(hint["as_int"]) if hint else None
+
+
+def _operands(entries: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Pick what a region passes to its body: the items of a tuple, but no identifier, keyword or hint."""
+    for entry in entries:
+        ((kind, body),) = entry["arg"].items()
+        if kind == "as_tensors":
+            yield from ({"as_tensor": item} for item in body)
+        elif kind not in ("as_string", "as_string_to_argument") and entry.get("kind") != _KEYWORD:
+            yield entry["arg"]
 
 
 def _tensor_names(outputs: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -24,6 +24,7 @@ from estimator.frontends.tflite_schema import (
     TfliteSubgraph,
     TfliteTensor,
 )
+from estimator.frontends.tflite_variables import Variables
 from estimator.ir.op import Attrs, FunctionAttrs, OpKind, UnknownAttrs
 from estimator.ir.tensor import Shape, TensorRole, TensorSpec
 
@@ -80,6 +81,8 @@ class TfliteImporter:
         Control flow around this subgraph.
     inlined : set of str
         Names of the other subgraphs that were imported as bodies of control flow.
+    variables : Variables
+        Which variables the file's handles stand for, and which of them are state.
     """
 
     model: TfliteModel
@@ -91,6 +94,7 @@ class TfliteImporter:
     relaid: dict[str, tuple[int, ...]] = field(default_factory=dict)
     depth: int = 0
     inlined: set[str] = field(default_factory=set)
+    variables: Variables = field(default_factory=Variables)
 
     def declare_input(self, index: int, shape: Shape) -> str:
         """Declare a graph input."""

@@ -16,6 +16,7 @@ from estimator.frontends.input_binding import DeclaredInput, bind_inputs
 from estimator.frontends.rebatch import rebatch
 from estimator.frontends.tflite_importer import TfliteImporter
 from estimator.frontends.tflite_schema import TfliteModel, TfliteSubgraph, read_model
+from estimator.frontends.tflite_variables import find_variables
 from estimator.frontends.tflite_wire import WireError
 from estimator.ir.graph import Graph
 from estimator.ir.tensor import Shape
@@ -86,7 +87,7 @@ def _import(
     model: TfliteModel, builder: GraphBuilder, path: Path, input_shapes: Mapping[str, Shape], batch: int | None
 ) -> Graph:
     subgraph = model.subgraphs[0]
-    importer = TfliteImporter(model, subgraph, builder)
+    importer = TfliteImporter(model, subgraph, builder, variables=find_variables(model))
     declared = [_declared(subgraph, index) for index in subgraph.inputs]
     bound = bind_inputs(declared, input_shapes, batch, path=str(path))
     for text in bound.notes:

@@ -270,17 +270,18 @@ def _handle(node: TfliteNode) -> None:
 @rule("READ_VARIABLE")
 def _read_variable(node: TfliteNode) -> None:
     """State lives in the arena: reading it copies it out. What nothing writes after loading is a weight."""
-    operators = node.importer.subgraph.operators
-    written = {op.inputs[0] for op in operators if op.op_type == "ASSIGN_VARIABLE" and op.inputs}
-    if node.operator.inputs[0] in written:
+    importer = node.importer
+    variables = importer.variables.of(importer.model, importer.subgraph, node.operator.inputs[0])
+    if variables & importer.variables.written:
         node.emit(OpKind.COPY, node.out_tensor().shape, CopyAttrs("read_variable"))
         return
-    builder, tensor = node.importer.builder, node.out_tensor()
-    name = f"{node.name_of(0)}.value"
+    builder, tensor = importer.builder, node.out_tensor()
+    shared = "/".join(part for part in min(variables) if part) if variables else ""
+    name = f"{shared or node.name_of(0)}.value"
     if name not in builder.tensors:
         role = TensorRole.PARAMETER if tensor.dtype.is_float else TensorRole.CONSTANT
         builder.add_tensor(name, tensor.shape, tensor.dtype, role, tensor.quantised)
-    node.importer.names[node.operator.outputs[0]] = name
+    importer.names[node.operator.outputs[0]] = name
 
 
 @rule("ASSIGN_VARIABLE")

@@ -423,6 +423,25 @@ def test_a_fused_convolution_adds_and_activates_per_output(tmp_path: Path) -> No
     assert graph.outputs == ("y",)
 
 
+def test_a_fused_convolution_adds_in_channels_last_too(tmp_path: Path) -> None:
+    fused = node("NhwcFusedConv", "x w b z", "y", domain="com.microsoft", activation="Relu")
+    weights = [weight("w", 4, 3, 1, 1), weight("b", 4)]
+    inputs = [value("x", [1, 5, 5, 3]), value("z", [1, 5, 5, 4])]
+    graph = graph_of(model([fused], inputs, "y", weights, domains=["com.microsoft"]), tmp_path)
+    assert [op.kind for op in graph.ops] == [OpKind.CONV, OpKind.BINARY, OpKind.ACTIVATION]
+    assert "z" in graph.ops[1].inputs
+
+
+@pytest.mark.parametrize(("ceil_mode", "extent"), [(0, 54), (1, 55)])
+def test_a_pool_in_channels_last_rounds_as_it_says(ceil_mode: int, extent: int, tmp_path: Path) -> None:
+    pool = node(
+        "NhwcMaxPool", "x", "y", domain="com.microsoft", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=ceil_mode
+    )
+    inputs = [value("x", [1, 110, 110, 4], TensorProto.UINT8)]
+    graph = graph_of(model([pool], inputs, "y", domains=["com.microsoft"]), tmp_path)
+    assert out_shape(graph) == (1, extent, extent, 4)
+
+
 def test_blocked_channels_are_counted_with_what_fills_the_last_block(tmp_path: Path) -> None:
     """24 channels are kept as two blocks of 16; the reader of the plain layout gets 20 again."""
     domain = "com.microsoft.nchwc"
@@ -459,6 +478,19 @@ def test_packed_attention_is_one_product_and_attention(tmp_path: Path) -> None:
     assert out_shape(graph) == (2, 5, 8)
 
 
+@pytest.mark.parametrize(("op_type", "inputs"), [("Attention", "x w b - past"), ("QAttention", "x w b s s - o o past")])
+def test_packed_attention_reads_its_past_and_returns_it_longer(op_type: str, inputs: str, tmp_path: Path) -> None:
+    """As a fused GPT-2 does: past and present hold keys, then values."""
+    attention = node(op_type, inputs, "y present", domain="com.microsoft", num_heads=2, unidirectional=1)
+    weights = [weight("w", 8, 3 * 8), weight("b", 3 * 8), scalar("s", 0.1), scalar("o", 0, np.int8)]
+    given = [value("x", [1, 3, 8]), value("past", [2, 1, 2, 7, 4])]
+    graph = graph_of(model([attention], given, "y present", weights, domains=["com.microsoft"]), tmp_path)
+    product, scores = 3 * 8 * (3 * 8), 2 * 3 * (7 + 3) * (4 + 4)  # heads × m × (past + new) × (d + dv)
+    assert graph_cost(graph).total.macs == product + scores
+    assert graph.tensors["present"].shape == (2, 1, 2, 7 + 3, 4)
+    assert [op.kind for op in graph.ops].count(OpKind.CONCAT) == 2
+
+
 def test_grouped_attention_reads_its_past(tmp_path: Path) -> None:
     attention = node("GroupQueryAttention", "q k v pk pv", "y a b", domain="com.microsoft", num_heads=4, kv_num_heads=2)
     past = [value("pk", [1, 2, 7, 8]), value("pv", [1, 2, 7, 8])]
@@ -466,6 +498,15 @@ def test_grouped_attention_reads_its_past(tmp_path: Path) -> None:
     graph = graph_of(model([attention], inputs, "y a b", domains=["com.microsoft"]), tmp_path)
     assert graph_cost(graph).total.macs == 4 * 1 * (7 + 1) * (8 + 8)  # heads × m × (past + new) × (d + dv)
     assert graph.tensors["a"].shape == (1, 2, 7 + 1, 8)
+
+
+def test_packed_operands_are_read_where_the_file_gives_no_input(tmp_path: Path) -> None:
+    plain = node("Attention", "x w", "y", domain="com.microsoft", num_heads=2)
+    proto = model([plain], [value("x", [1, 3, 8])], "y", [weight("w", 8, 3 * 8)], domains=["com.microsoft"])
+    assert graph_cost(graph_of(proto, tmp_path)).total.macs == 3 * 8 * (3 * 8) + 2 * 3 * 3 * (4 + 4)
+    grouped = node("GroupQueryAttention", "q - -", "y a b", domain="com.microsoft", num_heads=4, kv_num_heads=2)
+    proto = model([grouped], [value("q", [1, 3, (4 + 2 + 2) * 8])], "y a b", domains=["com.microsoft"])
+    assert graph_cost(graph_of(proto, tmp_path)).total.macs == 4 * 3 * 3 * (8 + 8)
 
 
 def test_embeddings_are_looked_up_added_and_normalised(tmp_path: Path) -> None:
@@ -493,6 +534,18 @@ def test_nodes_that_stand_before_what_they_read_are_put_in_order(tmp_path: Path)
     nodes = [node("Relu", "c", "y"), node("Neg", "b", "c"), node("Abs", "x", "b")]
     graph = graph_of(model(nodes, [value("x", [2, 3])], "y"), tmp_path)
     assert [op.source for op in graph.ops] == ["Abs", "Neg", "Relu"]
+
+
+def test_what_a_branch_reads_from_around_it_stands_before_it(tmp_path: Path) -> None:
+    def branch_of(op_type: str) -> onnx.GraphProto:
+        return helper.make_graph([node(op_type, "a", "inner")], op_type, [], [value("inner", None)])
+
+    chosen = node("If", "p", "c", then_branch=branch_of("Relu"), else_branch=branch_of("Neg"))
+    nodes = [node("Sigmoid", "c", "y"), chosen, node("Tanh", "x", "a")]
+    inputs = [value("x", [2, 3]), value("p", [], TensorProto.BOOL)]
+    graph = graph_of(model(nodes, inputs, "y"), tmp_path)
+    assert [op.source for op in graph.ops] == ["Tanh", "If", "Sigmoid"]
+    assert graph.ops[1].inputs == ("p", "a")
 
 
 def sliced_by_data(of: str) -> list[onnx.NodeProto]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import pickle
@@ -287,6 +288,61 @@ def test_a_region_without_gradients_is_part_of_the_network(tmp_path: Path) -> No
     assert [op.kind for op in graph.ops] == [OpKind.LINEAR, OpKind.ACTIVATION, OpKind.LINEAR]
     assert graph_cost(graph).total.macs == 3 * 8 * 6 + 3 * 6 * 4
     assert graph.ops[0].scope == "frozen"
+
+
+def test_a_region_may_get_its_operands_as_a_tuple_beside_hints(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    hints_wrapper = importlib.import_module("torch._higher_order_ops.hints_wrap").hints_wrapper
+
+    class Hinted(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = torch.nn.Linear(8, 6)
+
+        def forward(self, x: Any, y: Any) -> Any:
+            return torch.relu(hints_wrapper(lambda a, b: self.head(a) + b, (x, y), {}, hints={"kept": True}))
+
+    exported = torch.export.export(Hinted(), (torch.zeros(3, 8), torch.zeros(3, 6)), strict=True)
+    torch.export.save(exported, tmp_path / "hinted.pt2")
+    graph = load_pt2(tmp_path / "hinted.pt2")
+    assert [op.kind for op in graph.ops] == [OpKind.LINEAR, OpKind.BINARY, OpKind.ACTIVATION]
+
+
+def invoking(path: Path, passed: int) -> Path:
+    """Write the small program with its first activation as a subgraph that is invoked twice; it takes one operand."""
+    document = program()
+    graph = document["graph_module"]["graph"]
+    relu = next(i for i, node in enumerate(graph["nodes"]) if "relu" in node["target"])
+    node, given = graph["nodes"][relu], graph["nodes"][relu]["inputs"][0]["arg"]
+    inner = {name: {"as_tensor": {"name": name}} for name in ("inner", "inner_result")}
+    meta = graph["tensor_values"][node["outputs"][0]["as_tensor"]["name"]]
+    graph["tensor_values"].update(dict.fromkeys((*inner, "once"), meta))
+    inputs = [{**node["inputs"][0], "arg": inner["inner"]}, *node["inputs"][1:]]
+    inside = {**node, "inputs": inputs, "outputs": [inner["inner_result"]]}
+    body = {**graph, "nodes": [inside], "inputs": [inner["inner"]], "outputs": [inner["inner_result"]]}
+
+    def call(name: str, operand: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
+        arguments = [{"as_graph": {"name": "body", "graph": body}}, {"as_string": "body_0"}, *[operand] * passed]
+        inputs = [{"name": "", "arg": argument, "kind": 1} for argument in arguments]
+        target = "torch.ops.higher_order.invoke_subgraph"
+        return {**node, "name": name, "target": target, "inputs": inputs, "outputs": [output]}
+
+    once = {"as_tensor": {"name": "once"}}
+    graph["nodes"][relu : relu + 1] = [call("first", given, once), call("second", once, node["outputs"][0])]
+    return rewritten(path, m__models__model=json.dumps(document).encode())
+
+
+def test_an_invoked_subgraph_has_a_name_before_its_operands_and_may_run_again(tmp_path: Path) -> None:
+    kinds = [op.kind for op in load_pt2(SMALL).ops]
+    relu = kinds.index(OpKind.ACTIVATION)
+    graph = load_pt2(invoking(tmp_path / "invoked.pt2", passed=1))
+    assert [op.kind for op in graph.ops] == [*kinds[:relu], OpKind.ACTIVATION, *kinds[relu:]]
+    assert graph_cost(graph).coverage == 1
+
+
+def test_a_region_whose_operands_do_not_fit_its_body_is_listed(tmp_path: Path) -> None:
+    graph = load_pt2(invoking(tmp_path / "invoked.pt2", passed=2))
+    assert {op.source for op in graph.unknown_ops} == {"torch.ops.higher_order.invoke_subgraph"}
 
 
 def test_a_branch_that_data_decides_is_listed_and_not_counted(tmp_path: Path) -> None:

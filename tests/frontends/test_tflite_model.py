@@ -123,6 +123,89 @@ def test_a_variable_that_nothing_writes_is_a_weight() -> None:
     assert graph_cost(graph).total.macs == 2 * 6 * 4
 
 
+Step = tuple[str, list[int], list[int], dict[str, object]]
+
+
+def tflite_file(path: Path, *subgraphs: tuple[str, list[int], list[int], list[Step]]) -> Path:
+    """Write subgraphs of tensors "h" (handle), "b" (boolean) and "f" ([2, 3]), by inputs, outputs and operators."""
+    schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    flatbuffers = pytest.importorskip("flatbuffers")
+    types = {"h": schema.TensorType.RESOURCE, "b": schema.TensorType.BOOL, "f": schema.TensorType.FLOAT32}
+    options = {"VAR_HANDLE": "VarHandleOptions", "IF": "IfOptions", "CALL_ONCE": "CallOnceOptions"}
+    model = schema.ModelT()
+    model.version, model.buffers, model.operatorCodes, model.subgraphs = 3, [schema.BufferT()], [], []
+    for number, (kinds, inputs, outputs, steps) in enumerate(subgraphs):
+        graph = schema.SubGraphT()
+        graph.name, graph.tensors, graph.operators = f"graph{number}".encode(), [], []
+        graph.inputs, graph.outputs = inputs, outputs
+        for place, kind in enumerate(kinds):
+            tensor = schema.TensorT()
+            tensor.name, tensor.buffer, tensor.type = f"g{number}t{place}".encode(), 0, types[kind]
+            tensor.shape = [2, 3] if kind == "f" else []
+            graph.tensors.append(tensor)
+        for op_type, reads, makes, fields in steps:
+            operator, code = schema.OperatorT(), schema.OperatorCodeT()
+            code.builtinCode = getattr(schema.BuiltinOperator, op_type)
+            code.deprecatedBuiltinCode = min(code.builtinCode, 127)
+            operator.opcodeIndex, operator.inputs, operator.outputs = len(model.operatorCodes), reads, makes
+            if op_type in options:
+                operator.builtinOptionsType = getattr(schema.BuiltinOptions, options[op_type])
+                operator.builtinOptions = getattr(schema, f"{options[op_type]}T")()
+                vars(operator.builtinOptions).update(fields)
+            model.operatorCodes.append(code)
+            graph.operators.append(operator)
+        model.subgraphs.append(graph)
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(builder.Output())
+    return path
+
+
+def handle(tensor: int, name: str = "state") -> Step:
+    return ("VAR_HANDLE", [], [tensor], {"container": "", "sharedName": name})
+
+
+def is_state(path: Path) -> bool:
+    """Whether reading the variable copies it; otherwise it is a weight of 2 × 3."""
+    graph = load_tflite(path)
+    copied = any(op.source == "READ_VARIABLE" for op in graph.ops)
+    assert graph.params == (0 if copied else 2 * 3)
+    return copied
+
+
+@pytest.mark.parametrize(("written", "state"), [("state", True), ("other", False)])
+def test_a_variable_is_written_through_any_handle_of_its_name(written: str, state: bool, tmp_path: Path) -> None:
+    """Two reads through two handles are of one variable."""
+    steps: list[Step] = [
+        handle(1), handle(2), handle(3, written), ("READ_VARIABLE", [1], [4], {}), ("READ_VARIABLE", [2], [5], {}),
+        ("ADD", [4, 5], [6], {}), ("ADD", [0, 6], [7], {}), ("ASSIGN_VARIABLE", [3, 7], [], {}),
+    ]  # fmt: skip
+    assert is_state(tflite_file(tmp_path / "m.tflite", ("fhhhffff", [0], [7], steps))) == state
+
+
+@pytest.mark.parametrize("passed", [True, False], ids=["given", "made inside"])
+def test_a_variable_that_a_branch_writes_is_state(passed: bool, tmp_path: Path) -> None:
+    steps: list[Step] = [
+        handle(2), ("READ_VARIABLE", [2], [3], {}), ("ADD", [0, 3], [4], {}),
+        ("IF", [1, 2, 4] if passed else [1, 4], [5], {"thenSubgraphIndex": 1, "elseSubgraphIndex": 2}),
+    ]  # fmt: skip
+    inputs = [0, 1] if passed else [1]
+    inner: list[Step] = [("ASSIGN_VARIABLE", [0, 1], [], {}), ("RELU", [1], [2], {})]
+    then = ("hff", inputs, [2], inner if passed else [handle(0), *inner])
+    other = ("hff", inputs, [2], [("RELU", [1], [2], {})])
+    main = ("fbhfff", [0, 1], [5], steps)
+    assert is_state(tflite_file(tmp_path / "m.tflite", main, then, other))
+
+
+def test_a_variable_that_is_written_at_loading_only_is_a_weight(tmp_path: Path) -> None:
+    steps: list[Step] = [
+        ("CALL_ONCE", [], [], {"initSubgraphIndex": 1}), handle(1), ("READ_VARIABLE", [1], [2], {}),
+        ("ADD", [0, 2], [3], {}),
+    ]  # fmt: skip
+    loading = ("hf", [1], [], [handle(0), ("ASSIGN_VARIABLE", [0, 1], [], {})])
+    assert not is_state(tflite_file(tmp_path / "m.tflite", ("fhff", [0], [3], steps), loading))
+
+
 def test_rules_name_real_operators() -> None:
     assert set(RULES) <= set(OPERATORS)
 
