@@ -13,7 +13,7 @@ from estimator.catalogue.calibration import Calibration, ContextOffset, Response
 from estimator.catalogue.device import Device, Unit, UnitKind
 from estimator.dtypes import Precision
 from estimator.timing.response import combined_offset
-from estimator.timing.roofline import ceilings_of
+from estimator.timing.roofline import ceilings_of, is_like_measured_kernels
 
 RANKS: Final = {"datasheet": 0, "family": 1, "calibrated": 2}
 
@@ -62,7 +62,7 @@ def response_candidates(unit: Unit, runtime: str, layout: str, precision: Precis
         if runtime == "torch-eager"
         else ("gpu-torch-compile", runtime == "torch-compile")
     )
-    if precision is Precision.FP32:
+    if is_like_measured_kernels(unit, precision):
         return ((SINGLE_KERNELS, runtime == "torch-eager"), by_runtime)
     return (by_runtime,)
 

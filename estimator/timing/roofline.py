@@ -252,9 +252,7 @@ def ceilings_of(unit: Unit, precision: Precision, runtime: str = "") -> Ceilings
         matrix_product_gain=matrix_product_gain(unit),
         dispatch_slowness=dispatch_slowness(unit),
         dispatch_s=_dispatch_s(unit, runtime) if gpu else 0.0,
-        uses_winograd=gpu
-        and precision not in _INTEGERS
-        and (precision is Precision.FP32 or not _has_tensor_cores(unit)),
+        uses_winograd=is_like_measured_kernels(unit, precision),
         shortest_kernel_s=SHORTEST_GPU_KERNEL_S if gpu else 0.0,
         spilt_share=SPILT_SHARE[unit.kind],
     )
@@ -278,8 +276,17 @@ def _dispatch_s(unit: Unit, runtime: str) -> float:
 
 WINOGRAD_REDUCTION: Final = 2.25
 """Multiplications of a 3×3 convolution ÷ those of F(2×2, 3×3): 36 ÷ 16. Source: Lavin & Gray (2016), CVPR, section 4.1.
-cuDNN takes it for fp32 on CUDA cores (scudnn_winograd kernels in NeuSight's records); so do phones' delegates and
-Metal (assumed); tensor cores do not."""
+cuDNN takes it for fp32 on CUDA cores (scudnn_winograd kernels in NeuSight's records); tensor cores do not."""
+MEASURED_KERNELS_BYTES_PER_S: Final = 300e9
+"""Bandwidth of the slowest GPU whose single kernels were measured (a T4's 320 GB/s, rounded down). What they say of
+weights, 23 passes over a dense convolution's, would take a Jetson or an Apple GPU far from what is published."""
+
+
+def is_like_measured_kernels(unit: Unit, precision: Precision) -> bool:
+    """Whether single kernels were measured on units like this one: GPUs in fp32."""
+    if unit.kind is not UnitKind.GPU or precision is not Precision.FP32:
+        return False
+    return unit.dram_bandwidth_bytes_per_s >= MEASURED_KERNELS_BYTES_PER_S
 
 
 NPU_CHANNEL_LANES: Final = 32
@@ -330,10 +337,6 @@ def held_clock_fraction(unit: Unit) -> float:
     held = known.clock_hz * (core_w / demand) ** DVFS_EXPONENT
     highest = max(boost, min(known.clock_hz, unit.max_clock_hz or boost))
     return float(min(held, highest) / boost)
-
-
-def _has_tensor_cores(unit: Unit) -> bool:
-    return unit.ceiling("fp16", engine="tensor") is not None
 
 
 def _core_rate(unit: Unit, rated_flops_per_s: float) -> float:
