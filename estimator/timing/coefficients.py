@@ -139,11 +139,7 @@ _P90_DEVIATIONS: Final = 1.2816
 def _beyond_records(spread: Spread, unit: Unit, precision: Precision) -> Spread:
     """Widen the interval of a GPU whose cores do more per cycle, in this precision, than those that were measured."""
     more = _P90_DEVIATIONS * RATE_DEVIATION * math.log(ceilings_of(unit, precision).core_rate)
-    return (
-        replace(spread, log_p10=-math.hypot(spread.log_p10, more), log_p90=math.hypot(spread.log_p90, more))
-        if more
-        else spread
-    )
+    return replace(spread, log_p10=-math.hypot(spread.log_p10, more), log_p90=math.hypot(spread.log_p90, more))
 
 
 def _on_device(response: Response, device: Device) -> Response:
