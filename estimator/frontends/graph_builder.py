@@ -99,9 +99,10 @@ class GraphBuilder:
         name: str,
         source: str,
         scope: str = "",
+        in_place: bool = False,
     ) -> Op:
         """Append an op; its outputs must have been declared."""
-        op = Op(self.unique_op(name), kind, tuple(inputs), tuple(outputs), attrs, scope, source)
+        op = Op(self.unique_op(name), kind, tuple(inputs), tuple(outputs), attrs, scope, source, in_place=in_place)
         self.ops.append(op)
         return op
 

@@ -330,10 +330,10 @@ class _Translation:
         name = str(node.get("name") or kept[0].name)
         scope = _scope(str(node.get("metadata", {}).get("nn_module_stack", "")))
         names = [value.name for value in kept]
-        self.builder.emit(mapped.kind, reads, names, mapped.attrs, name=name, source=source, scope=scope)
-        if in_place and reads:
-            op = self.builder.ops[-1]
-            self.builder.ops[-1] = replace(op, in_place=True)
+        in_place = in_place and bool(reads)
+        self.builder.emit(
+            mapped.kind, reads, names, mapped.attrs, name=name, source=source, scope=scope, in_place=in_place
+        )
 
     def _bound(self, key: str, arguments: Mapping[str, Any]) -> list[Any]:
         """All arguments in schema order, defaults put back; in the file's order for operators not in the table."""

@@ -1,26 +1,22 @@
 """TensorFlow control flow and tensor lists: loops of known length are unrolled, other bodies are listed as CONTROL.
 
-A recurrent Keras layer is a While over lists of tensors. A list is declared as the dense tensor of its elements, which
-is what moves.
+A recurrent Keras layer is a While over lists of tensors (`tensor_list`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from estimator.dtypes import DType
 from estimator.errors import MissingShapeError
+from estimator.frontends import tensor_list
+from estimator.frontends.tensor_list import MAX_UNROLLED_OPS, MAX_UNROLLED_TRIPS, ListOp
 from estimator.frontends.tf_importer import TfNode, dtype_of, rule
-from estimator.ir.op import Attrs, ControlAttrs, CopyAttrs, FunctionAttrs, OpKind, UnknownAttrs
-from estimator.ir.tensor import Shape
+from estimator.ir.op import ControlAttrs, FunctionAttrs, OpKind, UnknownAttrs
 
-MAX_UNROLLED_TRIPS = 256
-MAX_UNROLLED_OPS = 20_000
 _CONTROL = {
     "If": "if", "StatelessIf": "if", "While": "while", "StatelessWhile": "while", "Case": "if", "StatelessCase": "if",
 }  # fmt: skip
@@ -145,57 +141,46 @@ def _extents(constant: Any) -> list[int]:
     return [int(v) for v in values.reshape(-1)] if values.dtype == np.int32 else []
 
 
-def _emit_list(
-    node: TfNode, kind: OpKind, attrs: Attrs, reads: Sequence[str], shape: Shape, dtype: DType, in_place: bool = False
-) -> None:
-    """Emit an op whose result stands for a list, or comes out of one."""
+def _emit(node: TfNode, op: ListOp) -> None:
     builder = node.importer.builder
     name = builder.unique_tensor(node.name)
-    builder.add_tensor(name, shape, dtype)
+    builder.add_tensor(name, op.shape, op.dtype)
     node.importer.bound[node.key(node.op.outputs[0])] = name
-    op = builder.emit(kind, reads, (name,), attrs, name=node.name, source=node.op_type, scope=node.scope())
-    if in_place:
-        builder.ops[-1] = replace(op, in_place=True)
+    builder.emit(
+        op.kind, op.reads, (name,), op.attrs,
+        name=node.name, source=node.op_type, scope=node.scope(), in_place=op.in_place,
+    )  # fmt: skip
 
 
 @rule("TensorListReserve")
 def _reserve(node: TfNode) -> None:
-    """Shape of an element, number of elements; open extents are filled in by what is put in."""
+    """Shape of an element, number of elements."""
     element, count = node.value(0), node.value(1)
-    shape = (*(count or (1,)), *(max(extent, 1) for extent in element or ()))
-    dtype = dtype_of(node.attribute("element_dtype"))
-    _emit_list(node, OpKind.FILL, FunctionAttrs("empty"), (), shape, dtype)
+    _emit(node, tensor_list.reserve(count or (1,), element or (), dtype_of(node.attribute("element_dtype"))))
 
 
 @rule("TensorListFromTensor")
 def _list_from_tensor(node: TfNode) -> None:
     """x[n, ...], shape of an element."""
-    x = node.input(0)
-    _emit_list(node, OpKind.VIEW, FunctionAttrs("unbind"), (x.name,), x.shape, x.dtype)
+    _emit(node, tensor_list.from_tensor(node.input(0)))
 
 
 @rule("TensorListSetItem")
 def _set_item(node: TfNode) -> None:
     """List, index, item."""
-    stored, item = node.input(0), node.input(2)
-    shape = (*stored.shape[:1], *item.shape)
-    reads = (stored.name, node.name_of(1), item.name)
-    in_place = stored.shape == shape and stored.dtype is item.dtype
-    _emit_list(node, OpKind.SCATTER, FunctionAttrs("index_copy"), reads, shape, item.dtype, in_place)
+    _emit(node, tensor_list.set_item(node.input(0), node.name_of(1), node.input(2)))
 
 
 @rule("TensorListGetItem")
 def _get_item(node: TfNode) -> None:
     """List, index, shape of an element."""
-    stored = node.input(0)
-    _emit_list(node, OpKind.VIEW, FunctionAttrs("select"), (stored.name,), stored.shape[1:], stored.dtype)
+    _emit(node, tensor_list.get_item(node.input(0)))
 
 
 @rule("TensorListStack")
 def _stack(node: TfNode) -> None:
     """List, shape of an element."""
-    stored = node.input(0)
-    _emit_list(node, OpKind.COPY, CopyAttrs("stack"), (stored.name,), stored.shape, stored.dtype)
+    _emit(node, tensor_list.stack(node.input(0)))
 
 
 @rule("TensorListLength", "TensorListElementShape")

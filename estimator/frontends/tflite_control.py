@@ -1,7 +1,6 @@
 """TFLite control flow and tensor lists: loops of known length are unrolled, other bodies are listed as CONTROL.
 
-A recurrent Keras layer is a WHILE over a list of tensors, whose operators are TensorFlow's (``Flex…``). A list is
-declared as the dense tensor of its elements, which is what moves.
+A recurrent Keras layer is a WHILE over a list of tensors (`tensor_list`), whose operators are TensorFlow's (``Flex…``).
 """
 
 from __future__ import annotations
@@ -10,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from estimator.dtypes import DType
+from estimator.frontends import tensor_list
+from estimator.frontends.tensor_list import MAX_UNROLLED_OPS, MAX_UNROLLED_TRIPS, ListOp
 from estimator.frontends.tflite_importer import TfliteImporter, TfliteNode, TfliteProblem, custom_rule, rule
 from estimator.frontends.tflite_schema import TfliteSubgraph
-from estimator.ir.op import Attrs, ControlAttrs, CopyAttrs, FunctionAttrs, OpKind
-from estimator.ir.tensor import Shape
+from estimator.ir.op import ControlAttrs, OpKind
 
-MAX_UNROLLED_TRIPS = 256
-MAX_UNROLLED_OPS = 20_000
 MAX_DEPTH = 4
 
 
@@ -99,57 +97,43 @@ class _Body:
 
 
 # ---------------------------------------------------------------- tensor lists
-def _emit_list(
-    node: TfliteNode, kind: OpKind, attrs: Attrs, reads: Sequence[str], shape: Shape, dtype: DType,
-    in_place: bool = False,
-) -> None:  # fmt: skip
-    """Emit an op whose result stands for a list, or comes out of one."""
+def _emit(node: TfliteNode, op: ListOp) -> None:
     importer, builder = node.importer, node.importer.builder
     index = node.operator.outputs[0]
     name = importer.unique_name(index)
-    builder.add_tensor(name, shape, dtype)
+    builder.add_tensor(name, op.shape, op.dtype)
     importer.names[index] = name
-    op = builder.emit(kind, reads, (name,), attrs, name=node.name, source=node.source)
-    if in_place:
-        builder.ops[-1] = replace(op, in_place=True)
+    builder.emit(op.kind, op.reads, (name,), op.attrs, name=node.name, source=node.source, in_place=op.in_place)
 
 
 @custom_rule("FlexTensorListReserve")
 def _reserve(node: TfliteNode) -> None:
-    """Shape of an element, number of elements; open extents are filled in by what is put in."""
+    """Shape of an element, number of elements."""
     element, count = node.int_values(0), node.int_values(1)
     if element is None or count is None:
         raise TfliteProblem("the size of the list is not known")
-    shape = (count[0], *(max(extent, 1) for extent in element))
-    _emit_list(node, OpKind.FILL, FunctionAttrs("empty"), (), shape, DType.F32)
+    _emit(node, tensor_list.reserve((count[0],), element, DType.F32))
 
 
 @custom_rule("FlexTensorListFromTensor")
 def _list_from_tensor(node: TfliteNode) -> None:
     """x[n, ...], shape of an element."""
-    x = node.input(0)
-    _emit_list(node, OpKind.VIEW, FunctionAttrs("unbind"), (x.name,), x.shape, x.dtype)
+    _emit(node, tensor_list.from_tensor(node.input(0)))
 
 
 @custom_rule("FlexTensorListSetItem")
 def _set_item(node: TfliteNode) -> None:
     """List, index, item."""
-    stored, item = node.input(0), node.input(2)
-    shape = (stored.shape[0], *item.shape)
-    reads = (stored.name, node.name_of(1), item.name)
-    in_place = stored.shape == shape and stored.dtype is item.dtype
-    _emit_list(node, OpKind.SCATTER, FunctionAttrs("index_copy"), reads, shape, item.dtype, in_place)
+    _emit(node, tensor_list.set_item(node.input(0), node.name_of(1), node.input(2)))
 
 
 @custom_rule("FlexTensorListGetItem")
 def _get_item(node: TfliteNode) -> None:
     """List, index, shape of an element."""
-    stored = node.input(0)
-    _emit_list(node, OpKind.VIEW, FunctionAttrs("select"), (stored.name,), stored.shape[1:], stored.dtype)
+    _emit(node, tensor_list.get_item(node.input(0)))
 
 
 @custom_rule("FlexTensorListStack")
 def _stack(node: TfliteNode) -> None:
     """List, shape of an element."""
-    stored = node.input(0)
-    _emit_list(node, OpKind.COPY, CopyAttrs("stack"), (stored.name,), stored.shape, stored.dtype)
+    _emit(node, tensor_list.stack(node.input(0)))
