@@ -111,26 +111,15 @@ class Estimator(EstimatorSurface):
         p10, p50, p90 = np.array(latencies_us, dtype=np.float64).reshape(-1, 3).T.copy()
         return BatchEstimate(p10, p50, p90, np.array(peaks, dtype=np.int64), tuple(failures))
 
-    def compare(
-        self,
-        model: Model,
-        devices: Sequence[str],
-        input_shape: InputShapes = None,
-        *,
-        batch: int | None = None,
-        seq_len: int | None = None,
-    ) -> tuple[Estimate | ItemFailure, ...]:
-        """Estimate one network on each device; one that fails keeps its place."""
-        references = list(several(devices, "devices"))
-        graph = graph_of(model, input_shape, batch=batch, seq_len=seq_len, layout=self.layout)
-        return tuple(self._outcome(graph, index, reference) for index, reference in enumerate(references))
-
     def _outcome(self, graph: Graph, index: int, reference: str) -> Estimate | ItemFailure:
         try:
             device, unit = load_device(reference)
             return engine.estimate(graph, device, unit, self._options)
         except EstimatorError as error:
             return ItemFailure(index, type(error).reason(), str(error))
+
+    def _compare_graph(self, graph: Graph, devices: Sequence[str]) -> tuple[Estimate | ItemFailure, ...]:
+        return tuple(self._outcome(graph, index, reference) for index, reference in enumerate(devices))
 
     def _estimate_graph(self, graph: Graph) -> Estimate:
         return engine.estimate(graph, self._device, self._unit, self._options)

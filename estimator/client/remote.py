@@ -21,7 +21,7 @@ from estimator.client.device_message import device_from_message
 from estimator.client.estimate_message import estimate_from_message
 from estimator.client.failure import error_of
 from estimator.client.graph_message import graph_to_message
-from estimator.client.model import InputShapes, Model, graph_of, several
+from estimator.client.model import Model, graph_of, several
 from estimator.client.surface import BatchEstimate, EstimatorSurface, ItemFailure, Request
 from estimator.dtypes import Precision
 from estimator.errors import BadOptionError, EstimatorError, ServiceError
@@ -201,22 +201,6 @@ class RemoteEstimator(EstimatorSurface):
         response = self._call(self._stub.ListDevices, pb.ListDevicesRequest())
         return tuple(summary.id for summary in response.devices)
 
-    def compare(
-        self,
-        model: Model,
-        devices: Sequence[str],
-        input_shape: InputShapes = None,
-        *,
-        batch: int | None = None,
-        seq_len: int | None = None,
-    ) -> tuple[Estimate | ItemFailure, ...]:
-        """Estimate one network on each device; one that fails keeps its place."""
-        targets = [self._target(device) for device in several(devices, "devices")]
-        graph = graph_of(model, input_shape, batch=batch, seq_len=seq_len, layout=self.layout)
-        request = pb.CompareDevicesRequest(model=pb.Model(graph=graph_to_message(graph)), targets=targets)
-        response = self._call(self._stub.CompareDevices, request)
-        return tuple(_outcome(index, outcome) for index, outcome in enumerate(response.outcomes))
-
     def estimate_many(self, models: Iterable[Model]) -> BatchEstimate:
         """Estimate many networks; one that cannot be estimated keeps its place and is listed in `failures`.
 
@@ -278,6 +262,12 @@ class RemoteEstimator(EstimatorSurface):
             model=pb.Model(graph=graph_to_message(graph)), target=self._target(self._reference)
         )
         return estimate_from_message(self._call(self._stub.Estimate, request).estimate)
+
+    def _compare_graph(self, graph: Graph, devices: Sequence[str]) -> tuple[Estimate | ItemFailure, ...]:
+        targets = [self._target(device) for device in devices]
+        request = pb.CompareDevicesRequest(model=pb.Model(graph=graph_to_message(graph)), targets=targets)
+        response = self._call(self._stub.CompareDevices, request)
+        return tuple(_outcome(index, outcome) for index, outcome in enumerate(response.outcomes))
 
     def _target(self, device: str) -> pb.Target:
         request = self._request

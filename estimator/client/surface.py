@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from estimator.client.model import InputShapes, Model, graph_of
+from estimator.client.model import InputShapes, Model, graph_of, several
 from estimator.ir.graph import Graph
 from estimator.result import Estimate
 from estimator.units import ms_from_s
@@ -167,7 +167,6 @@ class EstimatorSurface(ABC):
             A model cannot be read or traced into a graph at all.
         """
 
-    @abstractmethod
     def compare(
         self,
         model: Model,
@@ -181,6 +180,12 @@ class EstimatorSurface(ABC):
 
         The other parameters are those of `latency_ms`.
         """
+        references = list(several(devices, "devices"))
+        graph = graph_of(model, input_shape, batch=batch, seq_len=seq_len, layout=self.layout)
+        return self._compare_graph(graph, references)
 
     @abstractmethod
     def _estimate_graph(self, graph: Graph) -> Estimate: ...
+
+    @abstractmethod
+    def _compare_graph(self, graph: Graph, devices: Sequence[str]) -> tuple[Estimate | ItemFailure, ...]: ...
