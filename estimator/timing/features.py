@@ -161,8 +161,7 @@ def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
 def _busy_floor_s(table: KernelTable, ceilings: Ceilings) -> FloatArray:
     arithmetic = (2 * multiplied_macs(table, ceilings) + table.other_flops) / ceilings.fastest_flops_per_s
     spilt = np.maximum(awaited_bytes(table, ceilings) - ceilings.cache_bytes, 0.0) * ceilings.spilt_share
-    dram_bytes_per_s = ceilings.weight_bandwidth_bytes_per_s or ceilings.bandwidth_bytes_per_s
-    floor: FloatArray = np.maximum(arithmetic, spilt / dram_bytes_per_s)
+    floor: FloatArray = np.maximum(arithmetic, spilt / ceilings.dram_bytes_per_s)
     return floor
 
 

@@ -180,6 +180,11 @@ class Ceilings:
     shortest_kernel_s: float = 0.0
     spilt_share: float = 0.0
 
+    @property
+    def dram_bytes_per_s(self) -> float:
+        """Bandwidth of the outermost level, where weights come from and what spills goes to."""
+        return self.weight_bandwidth_bytes_per_s or self.bandwidth_bytes_per_s
+
 
 _DTYPES_OF: dict[Precision, tuple[str, ...]] = {
     Precision.FP32: ("fp32",),
@@ -414,8 +419,7 @@ def weight_pass_s(table: KernelTable, ceilings: Ceilings) -> FloatArray:
     """Seconds of one pass over every kernel's weights [kernel], but for the share that stays on chip."""
     total = float((table.weight_bytes * table.count).sum())
     spilled = max(0.0, 1.0 - ceilings.kept_weight_bytes / total) if total else 0.0
-    bandwidth = ceilings.weight_bandwidth_bytes_per_s or ceilings.bandwidth_bytes_per_s
-    return np.asarray(table.weight_bytes * spilled / bandwidth, dtype=np.float64)
+    return np.asarray(table.weight_bytes * spilled / ceilings.dram_bytes_per_s, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
