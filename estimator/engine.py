@@ -16,9 +16,8 @@ from estimator.costs.registry import GraphCost, graph_cost
 from estimator.dtypes import Precision
 from estimator.errors import BadOptionError, UnknownRuntimeError, UnsupportedCombinationError, UnsupportedOpError
 from estimator.ir.graph import Graph
-from estimator.lowering.fuse import Target, lower
+from estimator.lowering.fuse import Target, lower, typed
 from estimator.lowering.kernel import Kernel, KernelGraph, KernelTable
-from estimator.lowering.precision import apply_precision
 from estimator.lowering.runtimes import runtime_rules
 from estimator.memory.peak import MemoryPlan, plan_memory
 from estimator.result import (
@@ -101,13 +100,13 @@ def estimate(graph: Graph, device: Device, unit: Unit, options: EstimateOptions 
     cost = graph_cost(graph)
     if options.strict and cost.unsupported:
         raise UnsupportedOpError(cost.unsupported)
-    typed = apply_precision(graph, target.precision)
-    lowered = _lower_typed(typed, unit.kind, target)
+    run = _typed(graph, unit.kind, target)
+    lowered = _lower_typed(run, unit.kind, target)
     ceilings = ceilings_of(unit, target.precision, target.runtime)
     coefficients = coefficients_for(device, unit, target, options.calibrations)
     features = kernel_features(KernelTable.from_kernels(lowered.kernels), ceilings)
     latency = time_network(features, coefficients)
-    plan = _memory(typed, lowered, unit, target)
+    plan = _memory(run, lowered, unit, target)
     unused = _unfitting(device, unit, target, options.calibrations)
     return _assemble(
         graph, device, unit, target, cost, lowered, ceilings, coefficients, features, latency, plan, unused
@@ -141,11 +140,15 @@ def resolve_target(device: Device, unit: Unit, options: EstimateOptions) -> Reso
 
 def lower_for(graph: Graph, kind: UnitKind, target: ResolvedTarget) -> KernelGraph:
     """Give the graph the precision's dtypes and the runtime's kernels."""
-    return _lower_typed(apply_precision(graph, target.precision), kind, target)
+    return _lower_typed(_typed(graph, kind, target), kind, target)
 
 
-def _lower_typed(typed: Graph, kind: UnitKind, target: ResolvedTarget) -> KernelGraph:
-    return lower(typed, runtime_rules(target.runtime), Target(kind, target.precision, target.layout))
+def _typed(graph: Graph, kind: UnitKind, target: ResolvedTarget) -> Graph:
+    return typed(graph, runtime_rules(target.runtime), Target(kind, target.precision, target.layout))
+
+
+def _lower_typed(run: Graph, kind: UnitKind, target: ResolvedTarget) -> KernelGraph:
+    return lower(run, runtime_rules(target.runtime), Target(kind, target.precision, target.layout))
 
 
 def coefficients_for(device: Device, unit: Unit, target: ResolvedTarget, own: Sequence[Path] = ()) -> Coefficients:
@@ -193,9 +196,9 @@ def _unfitting(device: Device, unit: Unit, target: ResolvedTarget, own: Sequence
     )
 
 
-def _memory(typed: Graph, lowered: KernelGraph, unit: Unit, target: ResolvedTarget) -> MemoryPlan:
+def _memory(run: Graph, lowered: KernelGraph, unit: Unit, target: ResolvedTarget) -> MemoryPlan:
     fused = [kernel.ops for kernel in lowered.kernels]
-    return plan_memory(typed, fused=fused, runtime=target.runtime, unit_kind=unit.kind, layout=target.layout)
+    return plan_memory(run, fused=fused, runtime=target.runtime, unit_kind=unit.kind, layout=target.layout)
 
 
 def _assemble(

@@ -32,6 +32,7 @@ from estimator.lowering.classify import (
 )
 from estimator.lowering.constants import constant_results
 from estimator.lowering.kernel import Gemm, Kernel, KernelClass, KernelGraph
+from estimator.lowering.precision import apply_precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,8 @@ class RuntimeRules:
         Ops that depend on weights and literals alone run when the graph is compiled.
     refine : function
         What the runtime's generated code adds to a kernel of these ops.
+    retype : function
+        A graph in a precision's dtypes, in those that the runtime computes in where it only simulates the precision.
     """
 
     name: str
@@ -110,6 +113,7 @@ class RuntimeRules:
     materialises: OpPredicate = lambda op, lowering: False
     folds_constants: bool = False
     refine: Callable[[Kernel, Sequence[Op], Lowering], Kernel] = lambda kernel, ops, lowering: kernel
+    retype: Callable[[Graph, Target], Graph] = lambda graph, target: graph
 
 
 class Lowering:
@@ -438,13 +442,18 @@ def channels_last(strides: tuple[int, ...] | None, shape: tuple[int, ...]) -> bo
     return strides is not None and len(shape) >= 4 and strides[1] == 1 and math.prod(shape[2:]) > 1
 
 
+def typed(graph: Graph, rules: RuntimeRules, target: Target) -> Graph:
+    """Give `graph` the dtypes that it runs in: the precision's, or what the runtime computes in instead."""
+    return rules.retype(apply_precision(graph, target.precision), target)
+
+
 def lower(graph: Graph, rules: RuntimeRules, target: Target) -> KernelGraph:
-    """Lower `graph` (dtypes already those of the precision) for one runtime.
+    """Lower `graph` (dtypes already those that it runs in) for one runtime.
 
     Parameters
     ----------
     graph : Graph
-        After `lowering.precision.apply_precision`.
+        From `typed`.
 
     Returns
     -------

@@ -16,7 +16,7 @@ from estimator.timing.features import kernel_features
 from estimator.timing.roofline import ceilings_of, roofline_times
 from tests.timing.coefficients import CEILINGS, product
 
-NPU = replace(CEILINGS, channel_lanes=32, streams_weights=True, has_tensor_engine=True)
+NPU = replace(CEILINGS, channel_lanes=32, streams_weights=True, depthwise_in_lanes=True)
 
 
 def depthwise(channels: int) -> Kernel:
