@@ -200,7 +200,7 @@ _NPU = Priors(
     hidden=0, noise=0.1, efficiency=0.5, compute_efficiency_prior=1.0, memory_efficiency_prior=4.0,
     tensor_efficiency=0.4, tensor_efficiency_prior=0.6,
     half_extent=0.5, half_extent_prior=16.0, weight_cost=0.2, weight_cost_prior=1.5,
-    launch_s=3e-6, launch_by_class=0.5, launch_factors=((KernelClass.TRANSPOSE, 10.0),),
+    launch_s=3e-6, launch_by_class=0.5, memory_efficiency_priors=((KernelClass.TRANSPOSE, 0.1),),
     fixed_s=3e-4, scalar=1.0, records_per_model=3.0, whitened_steps=400, fits_under_floor=False,
     contexts=(
         ("device", (0.25, 0.15, 0.35, 0.4, 0.07)),
@@ -209,13 +209,13 @@ _NPU = Priors(
         ("precision", (0.6, 0.6, 0.6, 0.6, 0.15)),
         ("runtime:precision", (0.2, 0.2, 0.2, 0.3, 0.1)),
         ("generation:precision", (0.8, 0.3, 0.5, 0.3, 0.15)),
-        ("generation:v66:int8", (0.8, 0.3, 0.5, 1.5, 0.15)),
+        ("generation:v66:int8", (0.8, 0.3, 0.5, 2.5, 0.15)),
     ),
 )  # fmt: skip
 """Deviations are of natural logarithms. Products run below their ceiling and activations stay in local memory (4 ×
 DRAM bandwidth) unless records say otherwise; what differs is weights, streamed once, and work per kernel. A permutation
-re-tiles a tensor that is stored in blocks of channels: ten times a kernel's overhead. HTPs start an inference alike in
-every precision; a chip before HTP takes milliseconds."""
+of a tensor that is stored in blocks of channels moves single elements: a tenth of DRAM's bandwidth. HTPs start an
+inference alike in every precision; a chip before HTP takes milliseconds."""
 _MOBILE_GPU = Priors(hidden=0, launch_s=2e-5, fixed_s=5e-4, context_rate=1.0, context_class=0.02, efficiency=0.3)
 
 DOMAINS: Final[tuple[Domain, ...]] = (

@@ -67,8 +67,6 @@ class Priors:
     weight_cost_prior: float = 0.05
     launch_by_class: float = 0.0
     """Of each class's launch overhead around the common one; 0 leaves it common."""
-    launch_factors: tuple[tuple[KernelClass, float], ...] = ()
-    """Classes whose launch overhead is expected to be a multiple of the common one."""
     tensor_efficiency: float | None = None
     """Of the compute efficiency of products on the tensor engine (not depthwise ones); None: `efficiency`."""
     tensor_efficiency_prior: float = 0.6
@@ -77,6 +75,8 @@ class Priors:
     half_extent_prior: float = 16.0
     held_memory_efficiency: tuple[tuple[KernelClass, float], ...] = ()
     """Classes, and deviations of their memory efficiency, that records of large batches cannot tell from launches."""
+    memory_efficiency_priors: tuple[tuple[KernelClass, float], ...] = ()
+    """Classes whose memory efficiency is expected elsewhere than the rest's."""
     cache_exponent: float = STEEP_CACHE_EXPONENT
     """Not fitted; see `timing.response.cache_hit`."""
     contexts: tuple[tuple[str, tuple[float, float, float, float, float]], ...] = ()
@@ -141,10 +141,9 @@ class Blocks:
                 for row, context in enumerate(contexts):
                     *scalars, classes = priors.context_deviations(context)
                     block_sigma[row, :4], block_sigma[row, 4:] = scalars, classes
-            elif name == "launch_by_class":
-                for kernel_class, factor in priors.launch_factors:
-                    means[-1][CLASS_INDEX[kernel_class]] = np.log(factor)
             elif name == "memory_efficiency":
+                for kernel_class, efficiency in priors.memory_efficiency_priors:
+                    means[-1][CLASS_INDEX[kernel_class]] = np.log(efficiency)
                 for kernel_class, deviation in priors.held_memory_efficiency:
                     block_sigma[CLASS_INDEX[kernel_class]] = deviation
             elif name == "compute_efficiency" and priors.tensor_efficiency is not None:

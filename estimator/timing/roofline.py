@@ -132,7 +132,7 @@ class Ceilings:
         Product FLOPs per core and cycle, in those of the GPUs that saturation was fitted on; at least 1. What a tile
         needs to fill and drain its pipeline is cycles, in which a faster core could have done that much more.
     channel_lanes : int
-        Channels per memory word of activations: a product's output channels are padded to a multiple.
+        Channels whose taps one step of the vector unit reduces in a depthwise convolution.
     weight_bandwidth_bytes_per_s : float or None
         Of the level that weights come from; None: the same.
     kept_weight_bytes : float
@@ -302,8 +302,8 @@ def is_like_measured_kernels(unit: Unit, precision: Precision) -> bool:
 
 
 NPU_CHANNEL_LANES: Final = 32
-"""Channels that a Hexagon HTP activation is padded to a multiple of (recalled, not checked against a source; kept
-for its held-out error)."""
+"""Channels whose taps one step of a vector unit reduces in a depthwise convolution: blocks of a Hexagon HTP tensor
+(recalled, not checked against a source; kept for its held-out error)."""
 HEXAGON_VECTOR_FRACTION: Final = 1 / 16
 """Vector ÷ product rate assumed where no vector rate is published: a 1024-bit vector unit beside a 32×32 array; the
 calibrated response absorbs the rest."""
@@ -403,10 +403,9 @@ def roofline_times(table: KernelTable, ceilings: Ceilings) -> RooflineTimes:
     product = _IS_PRODUCT[table.class_index]
     on_tensor_engine = product & ~runs_in_lanes(table, ceilings)
     product_rate = np.where(on_tensor_engine, ceilings.product_flops_per_s, ceilings.vector_flops_per_s)
-    padding = np.where(product, channel_padding(table, ceilings.channel_lanes), 1.0)
     vector_flops = table.other_flops + table.special_flops
-    compute = 2 * multiplied_macs(table, ceilings) * padding / product_rate + vector_flops / ceilings.vector_flops_per_s
-    memory = awaited_bytes(table, ceilings) * padding / ceilings.bandwidth_bytes_per_s
+    compute = 2 * multiplied_macs(table, ceilings) / product_rate + vector_flops / ceilings.vector_flops_per_s
+    memory = awaited_bytes(table, ceilings) / ceilings.bandwidth_bytes_per_s
     slowdown = loop_slowdown(table, ceilings)
     return RooflineTimes(compute * slowdown.compute, memory * slowdown.memory)
 
@@ -465,13 +464,6 @@ def is_serial_loop(table: KernelTable, core_count: int) -> np.ndarray:
     """Boolean [kernel]: generated loop nests that inductor gives to one thread."""
     serial: np.ndarray = (table.elements > 0) & (np.floor(table.elements / core_count) < MIN_CHUNK)
     return serial
-
-
-def channel_padding(table: KernelTable, lanes: int) -> FloatArray:
-    """Return padded ÷ real output channels of every product (depthwise: of its groups); ≥ 1."""
-    channels = np.maximum(np.where(is_depthwise(table), table.gemm_batch, table.gemm_n), 1.0)
-    padding: FloatArray = np.ceil(channels / lanes) * lanes / channels
-    return padding
 
 
 def runs_in_lanes(table: KernelTable, ceilings: Ceilings) -> np.ndarray:

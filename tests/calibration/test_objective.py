@@ -91,13 +91,17 @@ def test_the_networks_gradient_is_the_slope_of_the_loss():
 
 def test_priors_of_single_classes():
     priors = replace(
-        Priors(), hidden=0, launch_by_class=0.5, launch_factors=((KernelClass.TRANSPOSE, 10.0),), tensor_efficiency=0.4
+        Priors(),
+        hidden=0,
+        launch_by_class=0.5,
+        memory_efficiency_priors=((KernelClass.TRANSPOSE, 0.1),),
+        tensor_efficiency=0.4,
     )
     blocks = Blocks((), priors)
     mean, deviation = blocks.view(blocks.prior_mean), blocks.view(blocks.prior_sigma)
     transpose, pool = CLASS_INDEX[KernelClass.TRANSPOSE], CLASS_INDEX[KernelClass.POOL]
-    assert mean["launch_by_class"][transpose] == pytest.approx(np.log(10.0))
-    assert mean["launch_by_class"][pool] == 0.0
+    assert np.exp(mean["memory_efficiency"][transpose]) == pytest.approx(0.1)
+    assert np.exp(mean["memory_efficiency"][pool]) == pytest.approx(priors.memory_efficiency_prior)
     dense, depthwise = CLASS_INDEX[KernelClass.CONV_DENSE], CLASS_INDEX[KernelClass.CONV_DEPTHWISE]
     assert deviation["compute_efficiency"][dense] == 0.4
     assert deviation["compute_efficiency"][depthwise] == priors.efficiency

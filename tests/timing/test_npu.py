@@ -1,4 +1,4 @@
-"""What the time model knows of NPUs: padded channels, streamed weights, generations and sizes."""
+"""What the time model knows of NPUs: streamed weights, lanes of channels, generations and sizes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,6 @@ def depthwise(channels: int) -> Kernel:
 
 def times(kernel: Kernel, ceilings=NPU):
     return roofline_times(KernelTable.from_kernels([kernel]), ceilings)
-
-
-@pytest.mark.parametrize(("channels", "padded"), [(1, 32), (32, 32), (33, 64), (42, 64), (64, 64)])
-def test_output_channels_are_padded_to_whole_lanes(channels, padded):
-    kernel = product(1500, 20, n=channels)
-    assert times(kernel).compute_s[0] == pytest.approx(2 * 1500 / 1000 * padded / channels)
-    assert times(kernel).memory_s[0] == pytest.approx(20 / 10 * padded / channels)
-    assert times(kernel, CEILINGS).compute_s[0] == pytest.approx(2 * 1500 / 1000)
 
 
 def test_weights_are_no_part_of_a_kernels_memory_time_where_they_are_streamed():
