@@ -6,7 +6,7 @@ how the working set compares with the cache, where the kernel stands on the roof
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
@@ -101,9 +101,17 @@ class KernelFeatures:
     def __len__(self) -> int:
         return len(self.class_index)
 
+    def taken(self, rows: IntArray) -> KernelFeatures:
+        """Features of these rows, in this order."""
+        times = RooflineTimes(self.times.compute_s[rows], self.times.memory_s[rows])
+        return replace(self, times=times, **{name: getattr(self, name)[rows] for name in _ARRAYS})
+
     def columns(self, names: tuple[str, ...]) -> FloatArray:
         """Columns of `matrix` by name [kernel, name]."""
         return self.matrix if names == FEATURE_NAMES else self.matrix[:, [_COLUMN[name] for name in names]]
+
+
+_ARRAYS: Final = tuple(field.name for field in fields(KernelFeatures) if field.name != "times")
 
 
 def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
