@@ -16,9 +16,10 @@ from estimator.costs.registry import GraphCost, graph_cost
 from estimator.dtypes import Precision
 from estimator.errors import BadOptionError, UnknownRuntimeError, UnsupportedCombinationError, UnsupportedOpError
 from estimator.ir.graph import Graph
-from estimator.lowering.fuse import Target, lower
+from estimator.lowering.fuse import lower
 from estimator.lowering.kernel import Kernel, KernelGraph, KernelTable
 from estimator.lowering.precision import apply_precision
+from estimator.lowering.rule import Target
 from estimator.lowering.runtimes import runtime_rules
 from estimator.memory.peak import MemoryPlan, plan_memory
 from estimator.result import (

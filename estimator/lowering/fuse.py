@@ -8,132 +8,74 @@ What crosses a group's boundary is its traffic; what stays inside costs nothing.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
-from typing import Final
 
-from estimator.catalogue.device import UnitKind
-from estimator.costs.opcost import OpCost
-from estimator.costs.registry import cost_of_op
-from estimator.dtypes import DType, Precision
+from estimator.costs.registry import is_costed
 from estimator.ir.graph import Graph
-from estimator.ir.op import Op, OpKind
-from estimator.lowering.classify import (
-    FREE_KINDS,
-    REORDERING_VIEWS,
-    function_of,
-    gemm_of,
-    kernel_class,
-    launches_of,
-    window_of,
-)
+from estimator.ir.op import Op
+from estimator.lowering.classify import FREE_KINDS, REORDERING_VIEWS, function_of
 from estimator.lowering.constants import constant_results
-from estimator.lowering.kernel import Gemm, Kernel, KernelClass, KernelGraph
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a lowering may know of where it runs."""
-
-    unit_kind: UnitKind
-    precision: Precision
-    layout: str
-
-
-OpPredicate = Callable[[Op, "Lowering"], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class FusionRule:
-    """Merge a consumer's kernel into its producer's.
-
-    Attributes
-    ----------
-    single_use : bool
-        Only when nothing else reads the producer's result.
-    why, source : str
-        The reason and where the runtime documents or implements it.
-    """
-
-    name: str
-    producer: OpPredicate
-    consumer: OpPredicate
-    why: str
-    source: str
-    single_use: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Expansion:
-    """Launches that a runtime adds around a kernel (bias adds, layout conversions), or runs instead of it.
-
-    Attributes
-    ----------
-    replaces : bool
-        The kernels stand for the whole op: its own kernel is dropped.
-    """
-
-    name: str
-    applies: OpPredicate
-    kernels: Callable[[Op, Lowering, Kernel], Iterable[Kernel]]
-    why: str
-    source: str
-    replaces: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeRules:
-    """A runtime as data.
-
-    Attributes
-    ----------
-    free : predicate
-        Ops that launch nothing on this runtime, beyond metadata-only ones.
-    anchor : predicate
-        At most one such op per kernel (a product or a reduction).
-    materialises : predicate
-        Metadata-only ops that this runtime runs all the same: its tensors have no strides.
-    folds_constants : bool
-        Ops that depend on weights and literals alone run when the graph is compiled.
-    refine : function
-        What the runtime's generated code adds to a kernel of these ops.
-    """
-
-    name: str
-    rules: tuple[FusionRule, ...]
-    expansions: tuple[Expansion, ...] = ()
-    anchor: OpPredicate = lambda op, lowering: False
-    free: OpPredicate = lambda op, lowering: False
-    materialises: OpPredicate = lambda op, lowering: False
-    folds_constants: bool = False
-    refine: Callable[[Kernel, Sequence[Op], Lowering], Kernel] = lambda kernel, ops, lowering: kernel
+from estimator.lowering.group import group_kernels
+from estimator.lowering.kernel import KernelGraph
+from estimator.lowering.known import Known, KnownGroup, OpFacts
+from estimator.lowering.rule import RuntimeRules, Target
 
 
 class Lowering:
-    """One graph being lowered; predicates may ask it about tensors and their producers."""
+    """One graph being lowered; it is the `OpContext` and the `GraphContext` of the rules."""
 
-    def __init__(self, graph: Graph, target: Target, rules: RuntimeRules) -> None:
+    def __init__(self, graph: Graph, target: Target, known: Known) -> None:
         self.graph = graph
         self.target = target
-        self.rules = rules
+        self.rules = known.rules
+        self._known = known
+        self._type_of = known.types.of(graph.tensors)
         self._root: dict[str, str] = {}
-        self._free: set[str] = set()
-        self._folded = constant_results(graph) if rules.folds_constants else frozenset()
+        self._folded = constant_results(graph) if self.rules.folds_constants else frozenset()
+        kernel_ops: list[Op] = []
+        facts: list[OpFacts] = []
         for op in graph.ops:
-            if op.outputs and self._folded.issuperset(op.outputs):
-                self._free.add(op.name)
-            elif (op.kind in FREE_KINDS and not rules.materialises(op, self)) or rules.free(op, self):
-                self._free.add(op.name)
+            if self._folded and op.outputs and self._folded.issuperset(op.outputs):
+                continue
+            fact = self._facts(op)
+            if fact.free or (op.kind in FREE_KINDS and not self.rules.materialises(op, self)):
                 if op.inputs:
-                    for name in op.outputs:
-                        self._root[name] = self.root(op.inputs[0])
-        self.kernel_ops = tuple(op for op in graph.ops if op.name not in self._free)
-        self.position = {op.name: i for i, op in enumerate(self.kernel_ops)}
-        self.group_of = list(range(len(self.kernel_ops)))
-        self.members: dict[int, list[int]] = {i: [i] for i in range(len(self.kernel_ops))}
+                    root = self.root(op.inputs[0])
+                    self._root.update(dict.fromkeys(op.outputs, root))
+            else:
+                kernel_ops.append(op)
+                facts.append(fact)
+        self.kernel_ops = tuple(kernel_ops)
+        self.facts = tuple(facts)
+        self.group_of = list(range(len(kernel_ops)))
+        self.members: dict[int, list[int]] = {i: [i] for i in self.group_of}
+
+    def _facts(self, op: Op) -> OpFacts:
+        type_of = self._type_of.__getitem__
+        key = (
+            op.kind, op.attrs, op.in_place, tuple(map(type_of, op.inputs)), tuple(map(type_of, op.outputs)),
+            self._sharing(op.inputs),
+        )  # fmt: skip
+        facts = self._known.facts.get(key)
+        if facts is None:
+            facts = self._known.facts[key] = OpFacts.of(op, self, self.rules)
+        return facts
+
+    def _sharing(self, names: Sequence[str]) -> Hashable:
+        """What `root`, `is_constant` and equality say of an op's inputs; None if each is a storage of its own."""
+        distinct = len(names) < 2 or len(set(names)) == len(names)
+        if distinct and self._root.keys().isdisjoint(names) and self._folded.isdisjoint(names):
+            return None
+        roots = [self.root(name) for name in names]
+        return (
+            tuple(map(names.index, names)),
+            tuple(map(roots.index, roots)),
+            tuple([self._type_of[root] for root in roots]),
+            tuple([root == name for root, name in zip(roots, names, strict=True)]),
+            tuple(map(self.is_constant, names)),
+        )
 
     def root(self, tensor: str) -> str:
         """Return the tensor whose storage `tensor` shares through metadata-only ops."""
@@ -192,12 +134,9 @@ class Lowering:
 
     @cached_property
     def _predecessors(self) -> list[tuple[int, ...]]:
+        writer, root = self.producer_index, self._root
         return [
-            tuple(
-                dict.fromkeys(
-                    self.producer_index[r] for r in (self.root(n) for n in op.inputs) if r in self.producer_index
-                )
-            )
+            tuple(dict.fromkeys([writer[r] for r in [root.get(n, n) for n in op.inputs] if r in writer]))
             for op in self.kernel_ops
         ]
 
@@ -205,40 +144,29 @@ class Lowering:
     def _kept_outputs(self) -> frozenset[str]:
         return frozenset(self.root(name) for name in self.graph.outputs)
 
-    def producer(self, tensor: str) -> Op | None:
-        """Return the kernel op behind `tensor`, through views."""
-        index = self.producer_index.get(self.root(tensor))
-        return None if index is None else self.kernel_ops[index]
-
     def use_count(self, op: Op) -> int:
         """How many kernel ops read `op`'s first output; graph outputs count as one more."""
         root = self.root(op.outputs[0])
         return len(self.reader_indices.get(root, ())) + (root in self._kept_outputs)
 
-    def group_ops(self, op: Op) -> list[Op]:
-        """All ops of the kernel that `op` is in."""
-        return [self.kernel_ops[i] for i in self.members[self.group_of[self.position[op.name]]]]
-
     # -- merging ---------------------------------------------------------------------------------
 
     def fuse(self) -> None:
         """Apply all rules in order."""
-        for rule in self.rules.rules:
-            for consumer_index, consumer in enumerate(self.kernel_ops):
-                if not rule.consumer(consumer, self):
+        for index, rule in enumerate(self.rules.rules):
+            for consumer, facts in enumerate(self.facts):
+                if not facts.consumes[index]:
                     continue
-                for producer_index in self._predecessors[consumer_index]:
-                    producer = self.kernel_ops[producer_index]
-                    if self.group_of[producer_index] == self.group_of[consumer_index]:
+                for producer in self._predecessors[consumer]:
+                    if self.group_of[producer] == self.group_of[consumer] or not self.facts[producer].produces[index]:
                         continue
-                    if not rule.producer(producer, self) or (rule.single_use and self.use_count(producer) > 1):
+                    if rule.single_use and self.use_count(self.kernel_ops[producer]) > 1:
                         continue
-                    self._merge(self.group_of[producer_index], self.group_of[consumer_index])
+                    self._merge(self.group_of[producer], self.group_of[consumer])
 
     def _merge(self, first: int, second: int) -> None:
         merged = self.members[first] + self.members[second]
-        anchors = sum(self.rules.anchor(self.kernel_ops[i], self) for i in merged)
-        if anchors > 1 or self._re_enters(merged):
+        if sum([self.facts[i].anchor for i in merged]) > 1 or self._re_enters(merged):
             return
         for i in self.members.pop(second):
             self.group_of[i] = first
@@ -262,29 +190,58 @@ class Lowering:
 
     # -- kernels ---------------------------------------------------------------------------------
 
-    def kernels(self) -> KernelGraph:
-        """Build the kernels, in an executable order."""
-        uncovered: list[str] = []
-        kernels: list[Kernel] = []
+    def groups(self) -> Iterator[tuple[list[Op], KnownGroup]]:
+        """Yield the ops of each group and what they launch, in an executable order."""
+        if len(self.members) == len(self.kernel_ops):
+            for op, facts in zip(self.kernel_ops, self.facts, strict=True):
+                yield [op], self._launched([op], facts, op.outputs)
+            return
         for members in self._in_execution_order():
             ops = [self.kernel_ops[i] for i in members]
-            kernel = self._kernel(ops, uncovered)
-            main = next((op for op in ops if op.name == kernel.name), ops[0])
-            kernels.append(kernel)
-            for expansion in self.rules.expansions:
-                if expansion.applies(main, self):
-                    if expansion.replaces:
-                        kernels.pop()
-                    kernels.extend(expansion.kernels(main, self, kernel))
-        tensors = self.graph.tensors
-        return KernelGraph(
-            self.graph.name,
-            self.rules.name,
-            tuple(kernels),
-            tuple(uncovered),
-            sum(tensors[n].size_bytes for n in self.graph.inputs),
-            sum(tensors[n].size_bytes for n in self.graph.outputs),
+            if len(ops) == 1:
+                yield ops, self._launched(ops, self.facts[members[0]], ops[0].outputs)
+            else:
+                leaving = self._leaving(ops, members)
+                key = (tuple([self.facts[i] for i in members]), self._wiring(ops, leaving))
+                yield ops, self._launched(ops, key, leaving)
+
+    def _launched(self, ops: list[Op], parts: Hashable, leaving: Collection[str]) -> KnownGroup:
+        """Return what a group launches; `parts` is all that decides it but for the ops around."""
+        key = (parts, self._barred(ops))
+        known = self._known.groups.get(key)
+        if known is None:
+            known = self._known.add_group(key, group_kernels(ops, leaving, self, self.rules, key[1]))
+        return known
+
+    def _barred(self, ops: list[Op]) -> tuple[tuple[int, int], ...]:
+        """Positions of ops and of expansions that would apply to them but for the ops around."""
+        expansions = self.rules.expansions
+        return tuple(
+            (position, index)
+            for position, op in enumerate(ops)
+            for index in self._facts(op).conditional
+            if (among := expansions[index].among) is not None and not among(op, self)
         )
+
+    def _wiring(self, ops: list[Op], leaving: Collection[str]) -> Hashable:
+        """Which storages the ops of a group share, numbered as they come, and which results leave it."""
+        number: dict[str, int] = {}
+        return (
+            tuple(
+                [number.setdefault(self.root(name), len(number)) for op in ops for name in (*op.inputs, *op.outputs)]
+            ),
+            tuple([name in leaving for op in ops for name in op.outputs]),
+        )
+
+    def _leaving(self, ops: list[Op], members: list[int]) -> set[str]:
+        """Results that ops outside the group read, or that the caller gets."""
+        inside = set(members)
+        return {
+            name
+            for op in ops
+            for name in op.outputs
+            if name in self._kept_outputs or not inside.issuperset(self.reader_indices.get(name, ()))
+        }
 
     def _in_execution_order(self) -> Iterator[list[int]]:
         """Yield groups so that each comes after those it reads from; by last op where that leaves a choice."""
@@ -305,137 +262,38 @@ class Lowering:
                     done.add(stack.pop())
                     yield self.members[group]
 
-    def _kernel(self, ops: list[Op], uncovered: list[str]) -> Kernel:
-        total = OpCost()
-        costs: list[OpCost] = []
-        for op in ops:
-            cost = cost_of_op(op, self.graph)
-            if cost is None:
-                uncovered.append(op.name)
-                cost = OpCost()
-            costs.append(cost)
-            total = total + cost
-        main = ops[max(range(len(ops)), key=lambda i: (_priority(ops[i].kind), costs[i].flops, -i))]
-        read, weights, strided = self._bytes_read(ops)
-        written = self._bytes_written(ops)
-        taps, stride = window_of(main)
-        main_class = kernel_class(main, self.graph)
-        if len(ops) > 1 and main_class in _POINTWISE_LIKE:
-            main_class = _merged_class({kernel_class(op, self.graph) for op in ops})
-        gemm = gemm_of(main, self.graph) if total.macs else Gemm()
-        if main_class is KernelClass.MATMUL and self.target.unit_kind is UnitKind.GPU and gemm.m < FEW_ROWS:
-            main_class = KernelClass.MATVEC
-        kernel = Kernel(
-            name=main.name,
-            kernel_class=main_class,
-            ops=tuple(op.name for op in ops),
-            dtype=self._compute_dtype(main),
-            macs=total.macs,
-            other_flops=total.other_flops,
-            bytes_read=read,
-            bytes_written=written,
-            weight_bytes=weights,
-            gemm=gemm,
-            taps=taps,
-            stride=stride,
-            channels=self._channels(main),
-            launches=launches_of(main, self.graph),
-            strided=strided,
-            fused_ops=len(ops) - 1,
-            scope=main.scope,
-        )
-        return self.rules.refine(kernel, ops, self)
 
-    def _compute_dtype(self, op: Op) -> DType:
-        for name in (*op.inputs, *op.outputs):
-            dtype = self.graph.tensors[name].dtype
-            if dtype.is_float or dtype in (DType.I8, DType.U8, DType.I16, DType.I4):
-                return dtype
-        return DType.F32
+@dataclass(frozen=True, slots=True)
+class LoweredRows:
+    """A graph lowered to rows of the kernel table of what is known.
 
-    def _channels(self, op: Op) -> int:
-        if op.kind is OpKind.CONV:
-            return self.graph.tensors[op.inputs[1]].shape[1]
-        names = op.inputs or op.outputs
-        shape = self.graph.tensors[names[0]].shape if names else ()
-        return shape[-1] if shape else 1
+    Attributes
+    ----------
+    rows : list of int
+        Rows of `Known.table`, in order of launch.
+    fused : list of tuple of str
+        Names of the ops of each group that launches something.
+    """
 
-    def _bytes_read(self, ops: list[Op]) -> tuple[int, int, bool]:
-        """(bytes read from outside, of which weights, whether any of it is permuted)."""
-        inside = {name for op in ops for name in op.outputs}
-        sizes: dict[str, int] = {}
-        weights, strided = 0, False
-        for op in ops:
-            for position, name in enumerate(op.inputs):
-                root = self.root(name)
-                if root in inside:
-                    continue
-                tensor, base = self.graph.tensors[name], self.graph.tensors[root]
-                size = (
-                    min(tensor.size_bytes, base.size_bytes)
-                    if tensor.dtype.bits == base.dtype.bits
-                    else tensor.size_bytes
-                )
-                if op.kind in (OpKind.EMBEDDING, OpKind.GATHER, OpKind.VIEW) and position == 0:
-                    size = min(size, sum(self.graph.tensors[o].size_bytes for o in op.outputs))
-                if size > sizes.get(root, 0):
-                    weights += (size - sizes.get(root, 0)) * self.is_constant(root)
-                    sizes[root] = size
-                strided = strided or _is_permuted(tensor.strides, tensor.shape)
-        return sum(sizes.values()), weights, strided
-
-    def _bytes_written(self, ops: list[Op]) -> int:
-        indices = {self.position[op.name] for op in ops}
-        written = 0
-        for op in ops:
-            for name in op.outputs:
-                readers = self.reader_indices.get(name, ())
-                if (
-                    name in self._kept_outputs
-                    or any(i not in indices for i in readers)
-                    or (not readers and len(ops) == 1)
-                ):
-                    written += self.graph.tensors[name].size_bytes
-        return written
+    rows: list[int]
+    fused: list[tuple[str, ...]]
 
 
-FEW_ROWS: Final = 64
-"""Rows of half a tile: with fewer, a product on any GPU takes as long as its weight takes to read. No network on record
-has a batch as small."""
-_PRIORITY = {
-    OpKind.CONV: 5, OpKind.DEFORM_CONV: 5, OpKind.LINEAR: 5, OpKind.MATMUL: 5, OpKind.EINSUM: 5,
-    OpKind.ATTENTION: 6, OpKind.RNN: 6, OpKind.SOFTMAX: 4, OpKind.REDUCE: 3, OpKind.ADAPTIVE_POOL: 3,
-    OpKind.POOL: 2, OpKind.RESIZE: 2, OpKind.CONCAT: 1, OpKind.COPY: 1, OpKind.GATHER: 1,
-}  # fmt: skip
-_POINTWISE_LIKE = frozenset(
-    {KernelClass.POINTWISE, KernelClass.NORM, KernelClass.CAST, KernelClass.COPY, KernelClass.TRANSPOSE,
-     KernelClass.CONCAT, KernelClass.CAST_WEIGHT, KernelClass.GATHER}
-)  # fmt: skip
+def lower_to_rows(graph: Graph, target: Target, known: Known) -> LoweredRows:
+    """Lower one of many graphs, as `lower` does, to what a batch needs.
 
-
-def _priority(kind: OpKind) -> int:
-    return _PRIORITY.get(kind, 0)
-
-
-def _merged_class(classes: set[KernelClass]) -> KernelClass:
-    """Class of a fused chain without a product or reduction: its least regular access decides."""
-    for candidate in (KernelClass.GATHER, KernelClass.TRANSPOSE, KernelClass.CONCAT):
-        if candidate in classes:
-            return candidate
-    return KernelClass.POINTWISE
-
-
-def _is_permuted(strides: tuple[int, ...] | None, shape: tuple[int, ...]) -> bool:
-    """Whether strides reorder the axes (rather than only skip or broadcast); channels-last is an order of its own."""
-    if strides is None or channels_last(strides, shape):
-        return False
-    ordered = [s for s, n in zip(strides, shape, strict=True) if n > 1 and s > 0]
-    return any(a < b for a, b in pairwise(ordered))
-
-
-def channels_last(strides: tuple[int, ...] | None, shape: tuple[int, ...]) -> bool:
-    """Whether a [n, c, *spatial] tensor is stored with channels innermost."""
-    return strides is not None and len(shape) >= 4 and strides[1] == 1 and math.prod(shape[2:]) > 1
+    Parameters
+    ----------
+    known : Known
+        Shared by graphs that are lowered with the same rules for the same target.
+    """
+    rows: list[int] = []
+    fused: list[tuple[str, ...]] = []
+    for ops, group in _lowered(graph, target, known).groups():
+        rows += group.rows
+        if group.rows:
+            fused.append(tuple([op.name for op in ops]))
+    return LoweredRows(rows, fused)
 
 
 def lower(graph: Graph, rules: RuntimeRules, target: Target) -> KernelGraph:
@@ -451,6 +309,18 @@ def lower(graph: Graph, rules: RuntimeRules, target: Target) -> KernelGraph:
     KernelGraph
         Kernels in an executable order; ops without a cost rule are in `uncovered`.
     """
-    lowering = Lowering(graph, target, rules)
+    groups = list(_lowered(graph, target, Known(rules)).groups())
+    return KernelGraph(
+        graph.name,
+        rules.name,
+        kernels=tuple([kernel for ops, group in groups for kernel in group.kernels.named(ops)]),
+        uncovered=tuple([op.name for ops, _ in groups for op in ops if not is_costed(op.kind)]),
+        input_bytes=sum(graph.tensors[n].size_bytes for n in graph.inputs),
+        output_bytes=sum(graph.tensors[n].size_bytes for n in graph.outputs),
+    )
+
+
+def _lowered(graph: Graph, target: Target, known: Known) -> Lowering:
+    lowering = Lowering(graph, target, known)
     lowering.fuse()
-    return lowering.kernels()
+    return lowering

@@ -1,0 +1,110 @@
+"""What is worked out once for graphs of many equal ops: a cell's repeats, the candidates of a search.
+
+An op's facts are kept by all that decides them: kind, attributes, the types of its tensors and of the storages they are
+views of, and which of them are the same. Names decide nothing (`lowering.rule.OpContext`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from estimator.ir.op import Op
+from estimator.ir.tensor import TensorSpec
+from estimator.lowering.group import GroupKernels
+from estimator.lowering.kernel import KernelRow, KernelTable, kernel_row
+from estimator.lowering.rule import OpContext, RuntimeRules
+
+T = TypeVar("T")
+
+
+class OncePerSpec(Generic[T]):
+    """A function of tensor specs, called once for each spec object: graphs of a search share most of theirs."""
+
+    def __init__(self, function: Callable[[TensorSpec], T]) -> None:
+        self._function = function
+        self._known: dict[int, tuple[TensorSpec, T]] = {}  # by identity; the spec is held, so that its id stays its own
+
+    def of(self, tensors: Mapping[str, TensorSpec]) -> dict[str, T]:
+        """Result of every tensor, by name."""
+        known = self._known
+        for spec in tensors.values():
+            if id(spec) not in known:
+                known[id(spec)] = (spec, self._function(spec))
+        return {name: known[id(spec)][1] for name, spec in tensors.items()}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpFacts:
+    """What a runtime's rules say of an op, wherever it stands.
+
+    Attributes
+    ----------
+    free : bool
+        The runtime launches nothing for it.
+    produces, consumes : tuple of bool
+        Whether it can be each fusion rule's producer or consumer.
+    anchor : bool
+        At most one such op per kernel.
+    conditional : tuple of int
+        Positions of expansions that apply if the ops around allow.
+    """
+
+    free: bool
+    anchor: bool
+    produces: tuple[bool, ...]
+    consumes: tuple[bool, ...]
+    conditional: tuple[int, ...]
+
+    @classmethod
+    def of(cls, op: Op, context: OpContext, rules: RuntimeRules) -> OpFacts:
+        """Ask every rule."""
+        return cls(
+            free=rules.free(op, context),
+            anchor=rules.anchor(op, context),
+            produces=tuple(bool(op.outputs) and rule.producer(op, context) for rule in rules.rules),
+            consumes=tuple(rule.consumer(op, context) for rule in rules.rules),
+            conditional=tuple(
+                index
+                for index, expansion in enumerate(rules.expansions)
+                if expansion.among is not None and expansion.applies(op, context)
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownGroup:
+    """What equal groups launch, and the rows of the kernel table that this is."""
+
+    kernels: GroupKernels
+    rows: tuple[int, ...]
+
+
+class Known:
+    """Facts of the ops and groups that were met so far, under one runtime's rules on one target.
+
+    It grows with the distinct ones, so that it is made for a graph, or for a number of them, and dropped.
+    """
+
+    def __init__(self, rules: RuntimeRules) -> None:
+        self.rules = rules
+        self.facts: dict[Hashable, OpFacts] = {}
+        self.groups: dict[Hashable, KnownGroup] = {}
+        self.types = OncePerSpec(self._type)
+        self._types: dict[Hashable, int] = {}
+        self._rows: dict[KernelRow, int] = {}
+
+    def _type(self, spec: TensorSpec) -> int:
+        key = (spec.shape, spec.dtype, spec.role, spec.quantised, spec.strides)
+        return self._types.setdefault(key, len(self._types))
+
+    def add_group(self, key: Hashable, kernels: GroupKernels) -> KnownGroup:
+        """Keep what the groups of a key launch."""
+        rows = [self._rows.setdefault(kernel_row(kernel), len(self._rows)) for kernel in kernels.kernels]
+        known = self.groups[key] = KnownGroup(kernels, tuple(rows))
+        return known
+
+    def table(self) -> KernelTable:
+        """All distinct kernels that were met."""
+        return KernelTable.from_rows(list(self._rows))
