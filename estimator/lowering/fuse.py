@@ -64,7 +64,7 @@ class Lowering:
         return facts
 
     def _sharing(self, names: Sequence[str]) -> Hashable:
-        """What `root`, `is_constant` and equality say of an op's inputs; None if each is a storage of its own."""
+        """Tell what `root`, `is_constant` and equality say of inputs; None if each is a storage of its own."""
         distinct = len(names) < 2 or len(set(names)) == len(names)
         if distinct and self._root.keys().isdisjoint(names) and self._folded.isdisjoint(names):
             return None

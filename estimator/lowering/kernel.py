@@ -237,7 +237,7 @@ _COLUMNS = tuple(f.name for f in fields(KernelTable))
 
 
 def kernel_row(kernel: Kernel) -> KernelRow:
-    """What the table holds of a kernel: everything but names."""
+    """Return what the table holds of a kernel: everything but names."""
     gemm = kernel.gemm
     return (
         CLASS_INDEX[kernel.kernel_class], kernel.dtype.bits, kernel.macs, kernel.other_flops,

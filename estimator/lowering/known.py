@@ -27,7 +27,7 @@ class OncePerSpec(Generic[T]):
         self._known: dict[int, tuple[TensorSpec, T]] = {}  # by identity; the spec is held, so that its id stays its own
 
     def of(self, tensors: Mapping[str, TensorSpec]) -> dict[str, T]:
-        """Result of every tensor, by name."""
+        """Return the result of every tensor, by name."""
         known = self._known
         for spec in tensors.values():
             if id(spec) not in known:

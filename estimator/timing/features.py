@@ -102,7 +102,7 @@ class KernelFeatures:
         return len(self.class_index)
 
     def taken(self, rows: IntArray) -> KernelFeatures:
-        """Features of these rows, in this order."""
+        """Return these rows, in this order."""
         times = RooflineTimes(self.times.compute_s[rows], self.times.memory_s[rows])
         return replace(self, times=times, **{name: getattr(self, name)[rows] for name in _ARRAYS})
 

@@ -66,8 +66,7 @@ class Launches:
 
     def sums(self, values: FloatArray) -> FloatArray:
         """Add up values [launch] by network, in order: the sum has the same bits whatever stands beside it."""
-        total: FloatArray = np.bincount(self.network, weights=values, minlength=self.network_count)
-        return total
+        return np.bincount(self.network, weights=values, minlength=self.network_count).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class KernelTimes:
     fixed_s: float
 
     def taken(self, rows: IntArray) -> KernelTimes:
-        """Times of these rows, in this order."""
+        """Return these rows, in this order."""
         return replace(self, **{name: getattr(self, name)[rows] for name in _PER_ROW})
 
     @property
@@ -77,7 +77,8 @@ def network_log_factor(network: Network, feature_names: tuple[str, ...], feature
     hidden = np.einsum("kf,fh->kh", standard, network.hidden) + network.hidden_by_class[features.class_index]
     second = np.einsum("kh,hs->ks", np.tanh(hidden), network.second) + network.second_bias
     output = np.einsum("ks,s->k", np.tanh(second), network.output) + network.output_bias
-    return network.limit * np.tanh(output)
+    log_factor: FloatArray = network.limit * np.tanh(output)
+    return log_factor
 
 
 def saturation_log(response: Response, features: KernelFeatures) -> FloatArray:
