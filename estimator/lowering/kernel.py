@@ -221,6 +221,10 @@ class KernelTable:
         }
         return cls(**arrays)  # type: ignore[arg-type]  # columns are typed by name above
 
+    def taken(self, rows: IntArray) -> KernelTable:
+        """Return these rows, in this order."""
+        return KernelTable(**{name: getattr(self, name)[rows] for name in _COLUMNS})
+
     def matrix(self) -> FloatArray:
         """All columns as one float matrix [kernel, column]."""
         return np.stack([getattr(self, name).astype(np.float64) for name in _COLUMNS], axis=1)

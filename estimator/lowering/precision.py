@@ -18,6 +18,7 @@ from estimator.dtypes import DType, Precision
 from estimator.ir.graph import Graph
 from estimator.ir.op import FunctionAttrs, NormAttrs, Op, OpKind, ReduceAttrs
 from estimator.ir.tensor import TensorRole, TensorSpec
+from estimator.lowering.known import OncePerSpec
 
 _PLAIN: Mapping[Precision, tuple[DType, DType]] = {
     Precision.FP32: (DType.F32, DType.F32),
@@ -31,26 +32,38 @@ _PLAIN: Mapping[Precision, tuple[DType, DType]] = {
 """(weight dtype, activation dtype) of each precision without autocast."""
 
 
-def apply_precision(graph: Graph, precision: Precision) -> Graph:
-    """Return `graph` with the dtypes, and under autocast the casts, of `precision`.
+_NOT_F32 = frozenset({DType.F16, DType.BF16, DType.F64})
+_LOW: Mapping[Precision, DType] = {Precision.AMP_FP16: DType.F16, Precision.AMP_BF16: DType.BF16}
+"""What autocast casts to."""
+
+
+def retyped(spec: TensorSpec, precision: Precision) -> TensorSpec:
+    """Return a tensor as a graph in `precision` holds it before any op: under autocast in fp32.
 
     Integer and boolean tensors keep their types; tensors that are already quantised keep theirs.
     """
-    if precision is Precision.AMP_FP16:
-        return _autocast(graph, DType.F16)
-    if precision is Precision.AMP_BF16:
-        return _autocast(graph, DType.BF16)
+    if not spec.dtype.is_float:
+        return spec
+    if precision in _LOW:
+        return spec.in_dtype(DType.F32) if spec.dtype in _NOT_F32 else spec
     weight_dtype, activation_dtype = _PLAIN[precision]
-    if weight_dtype is activation_dtype is DType.F32 and not any(
-        t.dtype in (DType.F16, DType.BF16, DType.F64) for t in graph.tensors.values()
-    ):
+    return spec.in_dtype(weight_dtype if spec.is_weight and len(spec.shape) > 1 else activation_dtype)
+
+
+def apply_precision(graph: Graph, precision: Precision, once: OncePerSpec[TensorSpec] | None = None) -> Graph:
+    """Return `graph` with the dtypes, and under autocast the casts, of `precision`.
+
+    Parameters
+    ----------
+    once : OncePerSpec, optional
+        `retyped` in this precision, shared by graphs that share specs.
+    """
+    if _PLAIN.get(precision) == (DType.F32, DType.F32) and all(t.dtype not in _NOT_F32 for t in graph.tensors.values()):
         return graph
-    tensors = {
-        name: replace(t, dtype=weight_dtype if t.is_weight and len(t.shape) > 1 else activation_dtype)
-        if t.dtype.is_float
-        else t
-        for name, t in graph.tensors.items()
-    }
+    once = once or OncePerSpec(lambda spec: retyped(spec, precision))
+    tensors = once.of(graph.tensors)
+    if precision in _LOW:
+        return _autocast(graph, tensors, _LOW[precision])
     return replace(graph, tensors=tensors)
 
 
@@ -135,12 +148,9 @@ def _function_policy(kind: OpKind, function: str) -> _Policy:
 class _AutocastRewriter:
     """Walks the ops in execution order with the current dtype of every tensor."""
 
-    def __init__(self, graph: Graph, low: DType) -> None:
+    def __init__(self, tensors: dict[str, TensorSpec], low: DType) -> None:
         self.low = low
-        self.tensors: dict[str, TensorSpec] = {
-            name: replace(t, dtype=DType.F32) if t.dtype in (DType.F64, DType.BF16, DType.F16) else t
-            for name, t in graph.tensors.items()
-        }
+        self.tensors = tensors
         self.ops: list[Op] = []
         self._weight_casts: dict[tuple[str, DType], str] = {}
 
@@ -182,7 +192,7 @@ class _AutocastRewriter:
         if result is not None:
             for name in op.outputs:
                 if self.tensors[name].dtype.is_float:
-                    self.tensors[name] = replace(self.tensors[name], dtype=result)
+                    self.tensors[name] = self.tensors[name].in_dtype(result)
 
     def _float_dtypes(self, names: tuple[str, ...]) -> list[DType]:
         """Dtypes of the float inputs; 0-d tensors take no part in promotion unless alone."""
@@ -201,8 +211,8 @@ class _AutocastRewriter:
         return dtypes[0] if dtypes else None
 
 
-def _autocast(graph: Graph, low: DType) -> Graph:
-    rewriter = _AutocastRewriter(graph, low)
+def _autocast(graph: Graph, tensors: dict[str, TensorSpec], low: DType) -> Graph:
+    rewriter = _AutocastRewriter(tensors, low)
     for op in graph.ops:
         rewriter.visit(op)
     return replace(graph, tensors=rewriter.tensors, ops=tuple(rewriter.ops))

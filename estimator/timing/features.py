@@ -21,6 +21,7 @@ from estimator.timing.roofline import (
     multiplied_macs,
     roofline_times,
     runs_in_lanes,
+    spilled_share,
     weight_pass_s,
 )
 
@@ -114,10 +115,18 @@ class KernelFeatures:
 _ARRAYS: Final = tuple(field.name for field in fields(KernelFeatures) if field.name != "times")
 
 
-def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
-    """Compute the features of every kernel of `table` on a unit with these ceilings."""
+def kernel_features(table: KernelTable, ceilings: Ceilings, spilled: FloatArray | None = None) -> KernelFeatures:
+    """Compute the features of every kernel of `table` on a unit with these ceilings.
+
+    Parameters
+    ----------
+    spilled : array [kernel], optional
+        `spilled_share` of the network that launches a kernel; without it the table is one network's.
+    """
+    if spilled is None:
+        spilled = spilled_share((table.weight_bytes * table.count).sum(), ceilings)
     times = roofline_times(table, ceilings)
-    weight_s = weight_pass_s(table, ceilings)
+    weight_s = weight_pass_s(table, ceilings, spilled)
     busy_floor_s = _busy_floor_s(table, ceilings)
     product = is_product(table)
     bytes_moved = np.maximum(table.bytes_read + table.bytes_written, 1.0)
