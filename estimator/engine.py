@@ -30,7 +30,7 @@ from estimator.lowering.known import Known, OncePerSpec
 from estimator.lowering.precision import apply_precision, retyped
 from estimator.lowering.rule import Target
 from estimator.lowering.runtimes import runtime_rules
-from estimator.memory.peak import MemoryPlan, plan_memory
+from estimator.memory.peak import MemoryPlan, peak_bytes, plan_memory
 from estimator.result import (
     Bound,
     BoundShare,
@@ -235,13 +235,13 @@ class _Networks:
         target = self._place.target
         typed = apply_precision(graph, target.precision, self._once)
         lowered = lower_to_rows(typed, self._target, self._known)
-        plan = plan_memory(
+        peak = peak_bytes(
             typed, fused=lowered.fused, runtime=target.runtime, unit_kind=self._place.unit.kind, layout=target.layout
         )
-        if plan.peak_bytes > MAX_BYTES:
+        if peak > MAX_BYTES:
             raise GraphError(f"a count of {graph.name!r} does not fit 64 bits", expected="a network that exists")
         self._rows.append(lowered.rows)
-        self.peak_bytes.append(plan.peak_bytes)
+        self.peak_bytes.append(peak)
 
     def latencies(self) -> Latencies:
         """Time all networks; a kernel that several of them launch is timed once."""

@@ -193,4 +193,4 @@ def workspace_rules(runtime: str, unit_kind: UnitKind, layout: str = "nchw") -> 
 
 def workspace_bytes(op: Op, graph: Graph, rules: tuple[WorkspaceRule, ...]) -> int:
     """Scratch of one op under `rules`."""
-    return sum(rule.bytes_of(op, graph) for rule in rules if op.kind in rule.kinds)
+    return sum([rule.bytes_of(op, graph) for rule in rules if op.kind in rule.kinds])
