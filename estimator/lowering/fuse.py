@@ -34,16 +34,17 @@ class Lowering:
         self._type_of = known.types.of(graph.tensors)
         self._root: dict[str, str] = {}
         self._folded = constant_results(graph) if self.rules.folds_constants else frozenset()
+        self._not_own = set(self._folded)  # tensors of which `root` or `is_constant` says more than their specs
         kernel_ops: list[Op] = []
         facts: list[OpFacts] = []
         for op in graph.ops:
             if self._folded and op.outputs and self._folded.issuperset(op.outputs):
                 continue
-            fact = self._facts(op)
+            fact = self._facts_of(op)
             if fact.free or (op.kind in FREE_KINDS and not self.rules.materialises(op, self)):
                 if op.inputs:
-                    root = self.root(op.inputs[0])
-                    self._root.update(dict.fromkeys(op.outputs, root))
+                    self._root.update(dict.fromkeys(op.outputs, self.root(op.inputs[0])))
+                    self._not_own.update(op.outputs)
             else:
                 kernel_ops.append(op)
                 facts.append(fact)
@@ -52,22 +53,18 @@ class Lowering:
         self.group_of = list(range(len(kernel_ops)))
         self.members: dict[int, list[int]] = {i: [i] for i in self.group_of}
 
-    def _facts(self, op: Op) -> OpFacts:
-        type_of = self._type_of.__getitem__
-        key = (
-            op.kind, op.attrs, op.in_place, tuple(map(type_of, op.inputs)), tuple(map(type_of, op.outputs)),
-            self._sharing(op.inputs),
-        )  # fmt: skip
+    def _facts_of(self, op: Op) -> OpFacts:
+        type_of, inputs = self._type_of.__getitem__, op.inputs
+        plain = self._not_own.isdisjoint(inputs) and (len(inputs) < 2 or len(set(inputs)) == len(inputs))
+        sharing = None if plain else self._sharing(inputs)
+        key = (op.kind, op.attrs, op.in_place, tuple(map(type_of, inputs)), tuple(map(type_of, op.outputs)), sharing)
         facts = self._known.facts.get(key)
         if facts is None:
             facts = self._known.facts[key] = OpFacts.of(op, self, self.rules)
         return facts
 
     def _sharing(self, names: Sequence[str]) -> Hashable:
-        """Tell what `root`, `is_constant` and equality say of inputs; None if each is a storage of its own."""
-        distinct = len(names) < 2 or len(set(names)) == len(names)
-        if distinct and self._root.keys().isdisjoint(names) and self._folded.isdisjoint(names):
-            return None
+        """Tell what equality, `root` and `is_constant` say of an op's inputs."""
         roots = [self.root(name) for name in names]
         return (
             tuple(map(names.index, names)),
@@ -119,26 +116,22 @@ class Lowering:
         return root in self._folded or self.graph.tensors[root].is_weight
 
     @cached_property
-    def producer_index(self) -> dict[str, int]:
-        """Index of the kernel op that writes each root tensor."""
-        return {name: i for i, op in enumerate(self.kernel_ops) for name in op.outputs}
-
-    @cached_property
-    def reader_indices(self) -> dict[str, list[int]]:
-        """Indices of the kernel ops that read each root tensor."""
+    def _edges(self) -> tuple[list[list[int]], dict[str, list[int]]]:
+        """Producers of each kernel op, and readers of each kernel op's results: kernel ops by index, each once."""
+        root = self._root
+        writer: dict[str, int] = {}
         readers: dict[str, list[int]] = {}
-        for i, op in enumerate(self.kernel_ops):
-            for name in dict.fromkeys(self.root(n) for n in op.inputs):
-                readers.setdefault(name, []).append(i)
-        return readers
-
-    @cached_property
-    def _predecessors(self) -> list[tuple[int, ...]]:
-        writer, root = self.producer_index, self._root
-        return [
-            tuple(dict.fromkeys([writer[r] for r in [root.get(n, n) for n in op.inputs] if r in writer]))
-            for op in self.kernel_ops
-        ]
+        producers: list[list[int]] = []
+        for index, op in enumerate(self.kernel_ops):
+            read = dict.fromkeys([root.get(name, name) for name in op.inputs])
+            written = [name for name in read if name in writer]
+            for name in written:
+                readers[name].append(index)
+            producers.append(list(dict.fromkeys([writer[name] for name in written])))
+            for name in op.outputs:
+                writer[name] = index
+                readers[name] = []
+        return producers, readers
 
     @cached_property
     def _kept_outputs(self) -> frozenset[str]:
@@ -146,23 +139,27 @@ class Lowering:
 
     def use_count(self, op: Op) -> int:
         """How many kernel ops read `op`'s first output; graph outputs count as one more."""
-        root = self.root(op.outputs[0])
-        return len(self.reader_indices.get(root, ())) + (root in self._kept_outputs)
+        _, readers = self._edges
+        name = op.outputs[0]
+        return len(readers[name]) + (name in self._kept_outputs)
 
     # -- merging ---------------------------------------------------------------------------------
 
     def fuse(self) -> None:
         """Apply all rules in order."""
+        if not self.rules.rules:
+            return
+        producers, _ = self._edges
+        group_of = self.group_of
         for index, rule in enumerate(self.rules.rules):
-            for consumer, facts in enumerate(self.facts):
-                if not facts.consumes[index]:
-                    continue
-                for producer in self._predecessors[consumer]:
-                    if self.group_of[producer] == self.group_of[consumer] or not self.facts[producer].produces[index]:
+            produces = [facts.produces[index] for facts in self.facts]
+            for consumer in [i for i, facts in enumerate(self.facts) if facts.consumes[index]]:
+                for producer in producers[consumer]:
+                    if not produces[producer] or group_of[producer] == group_of[consumer]:
                         continue
                     if rule.single_use and self.use_count(self.kernel_ops[producer]) > 1:
                         continue
-                    self._merge(self.group_of[producer], self.group_of[consumer])
+                    self._merge(group_of[producer], group_of[consumer])
 
     def _merge(self, first: int, second: int) -> None:
         merged = self.members[first] + self.members[second]
@@ -174,88 +171,90 @@ class Lowering:
 
     def _re_enters(self, merged: list[int]) -> bool:
         """Whether a path leaves the merged group and comes back, which would be a cycle of kernels."""
+        producers, members, group_of = self._edges[0], self.members, self.group_of
         inside, lowest = set(merged), min(merged)
         seen: set[int] = set()
-        stack = [p for i in merged for p in self._predecessors[i] if p not in inside]
+        stack = [p for i in merged for p in producers[i] if p not in inside]
         while stack:
             index = stack.pop()
             if index in inside:
                 return True
-            if index in seen or (index < lowest and max(self.members[self.group_of[index]]) < lowest):
+            if index in seen:
                 continue
-            for member in self.members[self.group_of[index]]:
+            group = members[group_of[index]]  # ascending
+            if index < lowest and group[-1] < lowest:
+                continue
+            for member in group:
                 seen.add(member)
-                stack.extend(self._predecessors[member])
+                stack += producers[member]
         return False
 
     # -- kernels ---------------------------------------------------------------------------------
 
     def groups(self) -> Iterator[tuple[list[Op], KnownGroup]]:
         """Yield the ops of each group and what they launch, in an executable order."""
-        if len(self.members) == len(self.kernel_ops):
+        if len(self.members) == len(self.kernel_ops):  # nothing was merged
             for op, facts in zip(self.kernel_ops, self.facts, strict=True):
-                yield [op], self._launched([op], facts, op.outputs)
+                yield [op], self._launched([op], (facts,), facts, op.outputs)
             return
         for members in self._in_execution_order():
             ops = [self.kernel_ops[i] for i in members]
+            facts = tuple([self.facts[i] for i in members])
             if len(ops) == 1:
-                yield ops, self._launched(ops, self.facts[members[0]], ops[0].outputs)
+                yield ops, self._launched(ops, facts, facts[0], ops[0].outputs)
             else:
                 leaving = self._leaving(ops, members)
-                key = (tuple([self.facts[i] for i in members]), self._wiring(ops, leaving))
-                yield ops, self._launched(ops, key, leaving)
+                yield ops, self._launched(ops, facts, (facts, self._wiring(ops, leaving)), leaving)
 
-    def _launched(self, ops: list[Op], parts: Hashable, leaving: Collection[str]) -> KnownGroup:
+    def _launched(
+        self, ops: list[Op], facts: tuple[OpFacts, ...], parts: Hashable, leaving: Collection[str]
+    ) -> KnownGroup:
         """Return what a group launches; `parts` is all that decides it but for the ops around."""
-        key = (parts, self._barred(ops))
+        barred = self._barred(ops, facts)
+        key = (parts, barred) if barred else parts
         known = self._known.groups.get(key)
         if known is None:
-            known = self._known.add_group(key, group_kernels(ops, leaving, self, self.rules, key[1]))
+            known = self._known.add_group(key, group_kernels(ops, leaving, self, self.rules, barred))
         return known
 
-    def _barred(self, ops: list[Op]) -> tuple[tuple[int, int], ...]:
+    def _barred(self, ops: list[Op], facts: tuple[OpFacts, ...]) -> tuple[tuple[int, int], ...]:
         """Positions of ops and of expansions that would apply to them but for the ops around."""
-        expansions = self.rules.expansions
+        if not any([one.conditional for one in facts]):
+            return ()
         return tuple(
             (position, index)
-            for position, op in enumerate(ops)
-            for index in self._facts(op).conditional
-            if (among := expansions[index].among) is not None and not among(op, self)
+            for position, (op, one) in enumerate(zip(ops, facts, strict=True))
+            for index in one.conditional
+            if (among := self.rules.expansions[index].among) is not None and not among(op, self)
         )
 
     def _wiring(self, ops: list[Op], leaving: Collection[str]) -> Hashable:
-        """Which storages the ops of a group share, numbered as they come, and which results leave it."""
-        number: dict[str, int] = {}
-        return (
-            tuple(
-                [number.setdefault(self.root(name), len(number)) for op in ops for name in (*op.inputs, *op.outputs)]
-            ),
-            tuple([name in leaving for op in ops for name in op.outputs]),
-        )
+        """Tell which storages the ops of a group share, numbered as they come, and which results leave it."""
+        root = self._root
+        read = [root.get(name, name) for op in ops for name in op.inputs]
+        written = [name for op in ops for name in op.outputs]
+        number = {name: index for index, name in enumerate(dict.fromkeys(read + written))}
+        return tuple([number[name] for name in read + written]), tuple([name in leaving for name in written])
 
     def _leaving(self, ops: list[Op], members: list[int]) -> set[str]:
         """Results that ops outside the group read, or that the caller gets."""
-        inside = set(members)
-        return {
-            name
-            for op in ops
-            for name in op.outputs
-            if name in self._kept_outputs or not inside.issuperset(self.reader_indices.get(name, ()))
-        }
+        _, readers = self._edges
+        inside, kept = set(members), self._kept_outputs
+        return {name for op in ops for name in op.outputs if name in kept or not inside.issuperset(readers[name])}
 
     def _in_execution_order(self) -> Iterator[list[int]]:
         """Yield groups so that each comes after those it reads from; by last op where that leaves a choice."""
+        producers, group_of = self._edges[0], self.group_of
         done: set[int] = set()
-        for start in sorted(self.members, key=lambda g: max(self.members[g])):
+        for start in sorted(self.members, key=lambda g: self.members[g][-1]):
             stack = [start]
             while stack:
                 group = stack[-1]
                 if group in done:
                     stack.pop()
                     continue
-                waiting = (
-                    {self.group_of[p] for i in self.members[group] for p in self._predecessors[i]} - done - {group}
-                )
+                sources = {group_of[p] for i in self.members[group] for p in producers[i]}
+                waiting = sources - done - {group}
                 if waiting:
                     stack.extend(sorted(waiting, reverse=True))
                 else:

@@ -108,9 +108,7 @@ def plan_memory(
     )
 
 
-def peak_bytes(
-    graph: Graph, *, fused: Sequence[Sequence[str]], runtime: str, unit_kind: UnitKind, layout: str
-) -> int:
+def peak_bytes(graph: Graph, *, fused: Sequence[Sequence[str]], runtime: str, unit_kind: UnitKind, layout: str) -> int:
     """Return `MemoryPlan.peak_bytes` of `plan_memory` alone."""
     run = _run(graph, fused, runtime, unit_kind, layout)
     resident = resident_workspace_bytes(graph, runtime, unit_kind)
@@ -129,9 +127,7 @@ class _Run:
     arena: tuple[Allocation, ...] = ()
 
 
-def _run(
-    graph: Graph, fused: Sequence[Sequence[str]] | None, runtime: str, unit_kind: UnitKind, layout: str
-) -> _Run:
+def _run(graph: Graph, fused: Sequence[Sequence[str]] | None, runtime: str, unit_kind: UnitKind, layout: str) -> _Run:
     model = executor_model(runtime)
     steps = schedule(graph, fused)
     alive = lifetimes(graph, steps, model)
