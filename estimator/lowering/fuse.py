@@ -51,16 +51,20 @@ class Lowering:
         self.kernel_ops = tuple(kernel_ops)
         self.facts = tuple(facts)
         self.group_of = list(range(len(kernel_ops)))
-        self.members: dict[int, list[int]] = {i: [i] for i in self.group_of}
+        self.members: dict[int, list[int]] = {i: [i] for i in self.group_of}  # ascending
+        self.anchors = [int(fact.anchor) for fact in facts]  # of each group
 
     def _facts_of(self, op: Op) -> OpFacts:
-        type_of, inputs = self._type_of.__getitem__, op.inputs
+        known, type_of, inputs = self._known, self._type_of.__getitem__, op.inputs
         plain = self._not_own.isdisjoint(inputs) and (len(inputs) < 2 or len(set(inputs)) == len(inputs))
-        sharing = None if plain else self._sharing(inputs)
-        key = (op.kind, op.attrs, op.in_place, tuple(map(type_of, inputs)), tuple(map(type_of, op.outputs)), sharing)
-        facts = self._known.facts.get(key)
+        key = (
+            op.kind, known.number_of(op.attrs), op.in_place,
+            tuple(map(type_of, inputs)), tuple(map(type_of, op.outputs)),
+            None if plain else self._sharing(inputs),
+        )  # fmt: skip
+        facts = known.facts.get(key)
         if facts is None:
-            facts = self._known.facts[key] = OpFacts.of(op, self, self.rules)
+            facts = known.facts[key] = OpFacts.of(op, self, self.rules)
         return facts
 
     def _sharing(self, names: Sequence[str]) -> Hashable:
@@ -123,11 +127,16 @@ class Lowering:
         readers: dict[str, list[int]] = {}
         producers: list[list[int]] = []
         for index, op in enumerate(self.kernel_ops):
-            read = dict.fromkeys([root.get(name, name) for name in op.inputs])
-            written = [name for name in read if name in writer]
-            for name in written:
-                readers[name].append(index)
-            producers.append(list(dict.fromkeys([writer[name] for name in written])))
+            sources: list[int] = []
+            for name in op.inputs if root.keys().isdisjoint(op.inputs) else map(self.root, op.inputs):
+                source = writer.get(name)
+                if source is None:
+                    continue
+                if source not in sources:
+                    sources.append(source)
+                if index not in readers[name]:
+                    readers[name].append(index)
+            producers.append(sources)
             for name in op.outputs:
                 writer[name] = index
                 readers[name] = []
@@ -162,31 +171,31 @@ class Lowering:
                     self._merge(group_of[producer], group_of[consumer])
 
     def _merge(self, first: int, second: int) -> None:
-        merged = self.members[first] + self.members[second]
-        if sum([self.facts[i].anchor for i in merged]) > 1 or self._re_enters(merged):
+        """Merge a group into that of one of its producers, unless it would have two anchors or be in a cycle."""
+        if self.anchors[first] + self.anchors[second] > 1 or self._leads_around(first, second):
             return
-        for i in self.members.pop(second):
+        moved = self.members.pop(second)
+        for i in moved:
             self.group_of[i] = first
-        self.members[first] = sorted(merged)
+        self.members[first] = sorted(self.members[first] + moved)
+        self.anchors[first] += self.anchors[second]
 
-    def _re_enters(self, merged: list[int]) -> bool:
-        """Whether a path leaves the merged group and comes back, which would be a cycle of kernels."""
+    def _leads_around(self, first: int, second: int) -> bool:
+        """Whether a path leads from a group to its consumer through other groups: merged, the two would be in a cycle.
+
+        A group on such a path has a member behind the first one's first.
+        """
         producers, members, group_of = self._edges[0], self.members, self.group_of
-        inside, lowest = set(merged), min(merged)
-        seen: set[int] = set()
-        stack = [p for i in merged for p in producers[i] if p not in inside]
-        while stack:
-            index = stack.pop()
-            if index in inside:
+        lowest = members[first][0]
+        seen = {second}
+        waiting = [group_of[p] for i in members[second] for p in producers[i] if group_of[p] != first]
+        while waiting:
+            group = waiting.pop()
+            if group == first:
                 return True
-            if index in seen:
-                continue
-            group = members[group_of[index]]  # ascending
-            if index < lowest and group[-1] < lowest:
-                continue
-            for member in group:
-                seen.add(member)
-                stack += producers[member]
+            if group not in seen and members[group][-1] >= lowest:
+                seen.add(group)
+                waiting += [group_of[p] for i in members[group] for p in producers[i]]
         return False
 
     # -- kernels ---------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from estimator.ir.op import Op
+from estimator.ir.op import Attrs, Op
 from estimator.ir.tensor import TensorSpec
 from estimator.lowering.group import GroupKernels
 from estimator.lowering.kernel import KernelRow, KernelTable, kernel_row
@@ -93,11 +93,20 @@ class Known:
         self.groups: dict[Hashable, KnownGroup] = {}
         self.types = OncePerSpec(self._type)
         self._types: dict[Hashable, int] = {}
+        self._attrs: dict[int, tuple[Attrs, int]] = {}  # by identity
+        self._numbers: dict[Attrs, int] = {}
         self._rows: dict[KernelRow, int] = {}
 
     def _type(self, spec: TensorSpec) -> int:
         key = (spec.shape, spec.dtype, spec.role, spec.quantised, spec.strides)
         return self._types.setdefault(key, len(self._types))
+
+    def number_of(self, attrs: Attrs) -> int:
+        """Return a number that equal attributes share."""
+        known = self._attrs.get(id(attrs))
+        if known is None:
+            known = self._attrs[id(attrs)] = (attrs, self._numbers.setdefault(attrs, len(self._numbers)))
+        return known[1]
 
     def add_group(self, key: Hashable, kernels: GroupKernels) -> KnownGroup:
         """Keep what the groups of a key launch."""
