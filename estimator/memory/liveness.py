@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from estimator.ir.graph import Graph
 from estimator.ir.op import Op, OpKind
-from estimator.ir.storage import ALIASING, storage_of
+from estimator.ir.storage import ALIASING, activation_storages
 from estimator.ir.tensor import TensorRole
 from estimator.memory.executor import Executor, ExecutorModel
 
@@ -97,34 +97,36 @@ def lifetimes(graph: Graph, plan: Schedule, model: ExecutorModel) -> tuple[Lifet
     never leaves its kernel (of several ops, and none of another kernel reads it) is not materialised.
     """
     end = max(1, len(plan.steps))
-    owner = storage_of(graph)
+    storage_of = activation_storages(graph)
     first: dict[str, int] = dict.fromkeys(graph.inputs, 0)
     last: dict[str, int] = {}
-    pinned = {owner.get(name, name) for name in graph.outputs} | set(graph.inputs)
+    pinned = {storage for name in graph.outputs if (storage := storage_of.get(name))} | set(graph.inputs)
     escaped = set(pinned)
     for index, ops in enumerate(plan.steps):
         for op in ops:
-            last.update(dict.fromkeys([owner.get(name, name) for name in op.inputs], index))
+            for name in op.inputs:
+                if (storage := storage_of.get(name)) is not None:
+                    last[storage] = index
             for name in op.outputs:
-                storage = owner.get(name, name)
-                first.setdefault(storage, index)
-                last[storage] = index
-                if len(ops) == 1:
-                    escaped.add(storage)
+                if (storage := storage_of.get(name)) is not None:
+                    first.setdefault(storage, index)
+                    last[storage] = index
+                    if len(ops) == 1:
+                        escaped.add(storage)
     escaped.update([storage for storage, start in first.items() if last.get(storage, start) > start])
     last.update(dict.fromkeys(pinned & first.keys(), end - 1))
     if model.executor is Executor.EAGER:
-        _hold_arguments(graph, plan, owner, last)
+        _hold_arguments(graph, plan, storage_of, last)
     if model.keeps_weight_casts:
         last.update(dict.fromkeys(_weight_casts(graph) & first.keys(), end - 1))
     tensors, unit_bytes = graph.tensors, model.alignment_bytes
     alive = {
         name: Lifetime(name, -(-tensors[name].size_bytes // unit_bytes) * unit_bytes, start, last[name] + 1)
         for name, start in first.items()
-        if name in escaped and not tensors[name].is_weight
+        if name in escaped
     }
     if model.reuses_inputs:
-        _reuse_inputs(plan, owner, alive, pinned)
+        _reuse_inputs(plan, storage_of, alive, pinned)
     return tuple(alive.values())
 
 
@@ -137,7 +139,7 @@ def _weight_casts(graph: Graph) -> set[str]:
     }
 
 
-def _hold_arguments(graph: Graph, plan: Schedule, owner: Mapping[str, str], last: dict[str, int]) -> None:
+def _hold_arguments(graph: Graph, plan: Schedule, storage_of: Mapping[str, str], last: dict[str, int]) -> None:
     """Keep what a module call received until it returns: the interpreter's argument tuple owns it.
 
     Local variables that a ``forward`` keeps without need are not modelled: their names are not in the graph.
@@ -148,20 +150,20 @@ def _hold_arguments(graph: Graph, plan: Schedule, owner: Mapping[str, str], last
     for call in graph.module_calls:
         returned = max((producer_step.get(name, 0) for name in call.outputs), default=0)
         for name in call.inputs:
-            storage = owner.get(name, name)
-            if last.get(storage, returned) < returned:
+            storage = storage_of.get(name)
+            if storage is not None and last.get(storage, returned) < returned:
                 last[storage] = returned
 
 
-def _reuse_inputs(plan: Schedule, owner: Mapping[str, str], alive: dict[str, Lifetime], pinned: set[str]) -> None:
+def _reuse_inputs(plan: Schedule, storage_of: Mapping[str, str], alive: dict[str, Lifetime], pinned: set[str]) -> None:
     """Let a pointwise kernel write over an operand of the same size that dies with it."""
     moved: dict[str, str] = {}
     for index, ops in enumerate(plan.steps):
-        if any(op.kind not in _POINTWISE for op in ops):
+        if ops[0].kind not in _POINTWISE or any(op.kind not in _POINTWISE for op in ops):
             continue
         for result in [n for op in ops for n in op.outputs if n in alive]:
             for name in [n for op in ops for n in op.inputs]:
-                storage = owner.get(name, name)
+                storage = storage_of.get(name, name)
                 storage = moved.get(storage, storage)
                 operand, target = alive.get(storage), alive[result]
                 if operand is None or storage in pinned or storage == result or operand.end_step != index + 1:

@@ -11,7 +11,7 @@ from estimator.ir.graph import Graph
 from estimator.memory.executor import Executor, executor_model
 from estimator.memory.liveness import Lifetime, Schedule, lifetimes, schedule
 from estimator.memory.planner import Allocation, arena_bytes, assign_offsets
-from estimator.memory.workspace import resident_workspace_bytes, workspace_bytes, workspace_rules
+from estimator.memory.workspace import resident_workspace_bytes, scratch_bytes, workspace_rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def plan_memory(
         input_bytes=sum(item.size_bytes for item in run.alive if item.storage in inputs),
         working_set_bytes=max(run.totals, default=0),
         timeline=tuple((ops[0].name, total) for ops, total in zip(run.schedule.steps, run.totals, strict=True)),
-        allocations=run.arena or tuple(Allocation(item) for item in run.alive),
+        allocations=run.arena or tuple(map(Allocation, run.alive)),
         executor=executor_model(runtime).executor,
     )
 
@@ -117,7 +117,7 @@ def peak_bytes(graph: Graph, *, fused: Sequence[Sequence[str]], runtime: str, un
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A run, step by step; `totals` are live bytes and scratch, `arena` is () without one."""
+    """A run, step by step; `totals` are live bytes and scratch of each, `arena` is () without one."""
 
     schedule: Schedule
     alive: tuple[Lifetime, ...]
@@ -131,15 +131,14 @@ def _run(graph: Graph, fused: Sequence[Sequence[str]] | None, runtime: str, unit
     model = executor_model(runtime)
     steps = schedule(graph, fused)
     alive = lifetimes(graph, steps, model)
-    rules = workspace_rules(runtime, unit_kind, layout)
-    scratch = [max([workspace_bytes(op, graph, rules) for op in ops]) for ops in steps.steps]
+    scratch = scratch_bytes(steps.steps, graph, workspace_rules(runtime, unit_kind, layout))
     live = _live_bytes(alive, len(steps.steps))
     totals = [a + b for a, b in zip(live, scratch, strict=True)]
     peak = totals.index(max(totals)) if totals else None
     activation, workspace = (live[peak], scratch[peak]) if peak is not None else (0, 0)
     if model.executor is not Executor.ARENA:
         return _Run(steps, alive, totals, activation, workspace)
-    scratch_items = [Lifetime(f"workspace.{i}", s, i, i + 1) for i, s in enumerate(scratch) if s]
+    scratch_items = [Lifetime(f"workspace.{i}", size, i, i + 1) for i, size in enumerate(scratch) if size]
     arena = assign_offsets((*alive, *scratch_items))
     return _Run(steps, alive, totals, arena_bytes(arena) - workspace, workspace, arena)
 
