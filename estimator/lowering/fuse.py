@@ -156,19 +156,23 @@ class Lowering:
 
     def fuse(self) -> None:
         """Apply all rules in order."""
-        if not self.rules.rules:
+        rules = self.rules.rules
+        if not rules:
             return
+        consumers: list[list[int]] = [[] for _ in rules]
+        for index, facts in enumerate(self.facts):
+            for position in facts.consumes:
+                consumers[position].append(index)
         producers, _ = self._edges
-        group_of = self.group_of
-        for index, rule in enumerate(self.rules.rules):
-            produces = [facts.produces[index] for facts in self.facts]
-            for consumer in [i for i, facts in enumerate(self.facts) if facts.consumes[index]]:
+        for position, rule in enumerate(rules):
+            for consumer in consumers[position]:
                 for producer in producers[consumer]:
-                    if not produces[producer] or group_of[producer] == group_of[consumer]:
+                    if not self.facts[producer].produces[position]:
                         continue
-                    if rule.single_use and self.use_count(self.kernel_ops[producer]) > 1:
+                    first, second = self.group_of[producer], self.group_of[consumer]
+                    if first == second or (rule.single_use and self.use_count(self.kernel_ops[producer]) > 1):
                         continue
-                    self._merge(group_of[producer], group_of[consumer])
+                    self._merge(first, second)
 
     def _merge(self, first: int, second: int) -> None:
         """Merge a group into that of one of its producers, unless it would have two anchors or be in a cycle."""
@@ -208,28 +212,30 @@ class Lowering:
             return
         for members in self._in_execution_order():
             ops = [self.kernel_ops[i] for i in members]
-            facts = tuple([self.facts[i] for i in members])
             if len(ops) == 1:
-                yield ops, self._launched(ops, facts, facts[0], ops[0].outputs)
+                facts = self.facts[members[0]]
+                yield ops, self._launched(ops, (facts,), facts, ops[0].outputs)
             else:
-                leaving = self._leaving(ops, members)
-                yield ops, self._launched(ops, facts, (facts, self._wiring(ops, leaving)), leaving)
+                leaving, all_facts = self._leaving(ops, members), tuple([self.facts[i] for i in members])
+                yield ops, self._launched(ops, all_facts, (all_facts, self._wiring(ops, leaving)), leaving)
 
     def _launched(
         self, ops: list[Op], facts: tuple[OpFacts, ...], parts: Hashable, leaving: Collection[str]
     ) -> KnownGroup:
         """Return what a group launches; `parts` is all that decides it but for the ops around."""
-        barred = self._barred(ops, facts)
+        barred = self._barred(ops, facts) if self._conditional else ()
         key = (parts, barred) if barred else parts
         known = self._known.groups.get(key)
         if known is None:
             known = self._known.add_group(key, group_kernels(ops, leaving, self, self.rules, barred))
         return known
 
+    @cached_property
+    def _conditional(self) -> bool:
+        return any([facts.conditional for facts in self.facts])
+
     def _barred(self, ops: list[Op], facts: tuple[OpFacts, ...]) -> tuple[tuple[int, int], ...]:
         """Positions of ops and of expansions that would apply to them but for the ops around."""
-        if not any([one.conditional for one in facts]):
-            return ()
         return tuple(
             (position, index)
             for position, (op, one) in enumerate(zip(ops, facts, strict=True))
@@ -263,8 +269,8 @@ class Lowering:
                     stack.pop()
                     continue
                 sources = {group_of[p] for i in self.members[group] for p in producers[i]}
-                waiting = sources - done - {group}
-                if waiting:
+                sources.discard(group)
+                if waiting := sources - done:
                     stack.extend(sorted(waiting, reverse=True))
                 else:
                     done.add(stack.pop())

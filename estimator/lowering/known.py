@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from estimator.ir.op import Attrs, Op
 from estimator.ir.tensor import TensorSpec
@@ -17,6 +17,8 @@ from estimator.lowering.kernel import KernelRow, KernelTable, kernel_row
 from estimator.lowering.rule import OpContext, RuntimeRules
 
 T = TypeVar("T")
+MOST_SPECS: Final = 200_000
+"""Specs that are held at a time, some 40 MB; a batch whose networks share none forgets them."""
 
 
 class OncePerSpec(Generic[T]):
@@ -24,15 +26,25 @@ class OncePerSpec(Generic[T]):
 
     def __init__(self, function: Callable[[TensorSpec], T]) -> None:
         self._function = function
-        self._known: dict[int, tuple[TensorSpec, T]] = {}  # by identity; the spec is held, so that its id stays its own
+        self._results: dict[int, T] = {}  # by identity
+        self._specs: list[TensorSpec] = []  # held, so that an identity stays one spec's
 
     def of(self, tensors: Mapping[str, TensorSpec]) -> dict[str, T]:
         """Return the result of every tensor, by name."""
-        known = self._known
-        for spec in tensors.values():
-            if id(spec) not in known:
-                known[id(spec)] = (spec, self._function(spec))
-        return {name: known[id(spec)][1] for name, spec in tensors.items()}
+        try:
+            return self._by_name(tensors)
+        except KeyError:
+            if len(self._specs) > MOST_SPECS:
+                self._results.clear()
+                self._specs.clear()
+            for spec in tensors.values():
+                if id(spec) not in self._results:
+                    self._results[id(spec)] = self._function(spec)
+                    self._specs.append(spec)
+            return self._by_name(tensors)
+
+    def _by_name(self, tensors: Mapping[str, TensorSpec]) -> dict[str, T]:
+        return dict(zip(tensors, map(self._results.__getitem__, map(id, tensors.values())), strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,8 +55,10 @@ class OpFacts:
     ----------
     free : bool
         The runtime launches nothing for it.
-    produces, consumes : tuple of bool
-        Whether it can be each fusion rule's producer or consumer.
+    produces : tuple of bool
+        Whether it can be each fusion rule's producer.
+    consumes : tuple of int
+        Positions of the fusion rules whose consumer it can be.
     anchor : bool
         At most one such op per kernel.
     conditional : tuple of int
@@ -54,7 +68,7 @@ class OpFacts:
     free: bool
     anchor: bool
     produces: tuple[bool, ...]
-    consumes: tuple[bool, ...]
+    consumes: tuple[int, ...]
     conditional: tuple[int, ...]
 
     @classmethod
@@ -64,7 +78,7 @@ class OpFacts:
             free=rules.free(op, context),
             anchor=rules.anchor(op, context),
             produces=tuple(bool(op.outputs) and rule.producer(op, context) for rule in rules.rules),
-            consumes=tuple(rule.consumer(op, context) for rule in rules.rules),
+            consumes=tuple(index for index, rule in enumerate(rules.rules) if rule.consumer(op, context)),
             conditional=tuple(
                 index
                 for index, expansion in enumerate(rules.expansions)
