@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from estimator.catalogue.calibration import Calibration, Spread
 from estimator.catalogue.calibration_file import find_calibration, load_calibration, load_response, response_names
@@ -44,7 +44,7 @@ from estimator.result import (
 )
 from estimator.timing.coefficients import Coefficients, choose_coefficients
 from estimator.timing.features import KernelFeatures, kernel_features
-from estimator.timing.latency import Latencies, Latency, Launches, time_network, time_networks
+from estimator.timing.latency import Latency, Launches, time_network, time_networks
 from estimator.timing.response import KernelTimes
 from estimator.timing.roofline import Ceilings, ceilings_of, spilled_share
 
@@ -149,64 +149,53 @@ def place_at(device: Device, unit: Unit, options: EstimateOptions) -> Place:
 
 
 NETWORKS_AT_ONCE: Final = 256
-"""Of a batch, which share what is known of equal ops and are timed in one call. Their similarities to some 2,000
-measured networks take 4 MB."""
+"""Timed in one call: their similarities to some 2,000 measured networks take 4 MB, their launches' features 30 MB."""
+MOST_GROUPS: Final = 50_000
+"""Distinct groups of ops, a kilobyte each, that a batch remembers before it starts anew."""
 MAX_BYTES: Final = 2**63 - 1
 """What a column can hold."""
 
 
 def estimate_columns(
-    graphs: Iterable[Graph], device: Device, unit: Unit, options: EstimateOptions | None = None
+    graphs: Iterable[Graph | EstimatorError], device: Device, unit: Unit, options: EstimateOptions | None = None
 ) -> EstimateColumns:
     """Estimate latency and peak memory of many networks: the numbers of `estimate`, without the report around them.
 
     Parameters
     ----------
-    graphs : iterable of Graph
-        Taken one by one; whoever must stop between two networks stops here.
+    graphs : iterable of Graph or EstimatorError
+        Taken one by one: whoever must stop between two networks stops here. An error stands for a network that could
+        not be read, and is its failure.
 
     Returns
     -------
     EstimateColumns
         What `estimate` would raise for a network is its entry of `failures`.
     """
-    place: Place | EstimatorError
+    networks: _Networks | EstimatorError
     try:
-        place = place_at(device, unit, options or EstimateOptions())
+        networks = _Networks(place_at(device, unit, options or EstimateOptions()))
     except EstimatorError as error:
-        place = error
-    remaining = iter(graphs)
-    parts = [_columns_of((), place, 0)]
-    while len(part := _columns_of(islice(remaining, NETWORKS_AT_ONCE), place, sum(map(len, parts)))):
-        parts.append(part)
-    return EstimateColumns(
-        p10_s=np.concatenate([part.p10_s for part in parts]),
-        p50_s=np.concatenate([part.p50_s for part in parts]),
-        p90_s=np.concatenate([part.p90_s for part in parts]),
-        peak_bytes=np.concatenate([part.peak_bytes for part in parts]),
-        failures={index: error for part in parts for index, error in part.failures.items()},
-    )
-
-
-def _columns_of(graphs: Iterable[Graph], place: Place | EstimatorError, first: int) -> EstimateColumns:
-    """Estimate networks that are timed in one call; failures are numbered from `first`."""
-    networks = _Networks(place) if isinstance(place, Place) else None
+        networks = error
     failures: dict[int, EstimatorError] = {}
-    index = first - 1
-    for index, graph in enumerate(graphs, first):
-        try:
-            if networks is None:
-                raise place
-            networks.add(graph)
-        except EstimatorError as error:
-            failures[index] = error
-    answered = np.array([number not in failures for number in range(first, index + 1)], dtype=bool)
-    quantiles = np.full((3, len(answered)), np.nan)
-    peak_bytes = np.zeros(len(answered), dtype=np.int64)
-    if networks is not None and answered.any():
-        quantiles[:, answered] = networks.latencies().interval()
-        peak_bytes[answered] = networks.peak_bytes
-    return EstimateColumns(*quantiles, peak_bytes, failures)
+    count = 0
+    for index, graph in enumerate(graphs):
+        count += 1
+        if isinstance(graph, EstimatorError):
+            failures[index] = graph
+        elif isinstance(networks, EstimatorError):
+            failures[index] = networks
+        else:
+            try:
+                networks.add(graph)
+            except EstimatorError as error:
+                failures[index] = error
+    quantiles, peak_bytes = np.full((3, count), np.nan), np.zeros(count, dtype=np.int64)
+    if isinstance(networks, _Networks):
+        answered = np.array([index not in failures for index in range(count)], dtype=bool)
+        quantiles[:, answered], peak_bytes[answered] = networks.quantiles_s(), networks.peak_bytes
+    p10_s, p50_s, p90_s = quantiles
+    return EstimateColumns(p10_s, p50_s, p90_s, peak_bytes, failures)
 
 
 class _Networks:
@@ -214,10 +203,11 @@ class _Networks:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._target = Target(place.unit.kind, place.target.precision, place.target.layout)
+        self._target = _lowering_target(place.unit.kind, place.target)
         self._once = OncePerSpec(lambda spec: retyped(spec, place.target.precision))
         self._known = Known(runtime_rules(place.target.runtime))
-        self._rows: list[list[int]] = []
+        self._untimed: list[list[int]] = []  # rows of what is known
+        self._timed = [np.zeros((3, 0))]
         self.peak_bytes: list[int] = []
 
     def add(self, graph: Graph) -> None:
@@ -232,30 +222,37 @@ class _Networks:
         """
         if self._place.options.strict and not all(is_costed(op.kind) for op in graph.ops):
             raise UnsupportedOpError(graph_cost(graph).unsupported)
-        target = self._place.target
-        typed = apply_precision(graph, target.precision, self._once)
+        typed = apply_precision(graph, self._place.target.precision, self._once)
         lowered = lower_to_rows(typed, self._target, self._known)
-        peak = peak_bytes(
-            typed, fused=lowered.fused, runtime=target.runtime, unit_kind=self._place.unit.kind, layout=target.layout
-        )
+        target, kind = self._place.target, self._place.unit.kind
+        peak = peak_bytes(typed, fused=lowered.fused, runtime=target.runtime, unit_kind=kind, layout=target.layout)
         if peak > MAX_BYTES:
             raise GraphError(f"a count of {graph.name!r} does not fit 64 bits", expected="a network that exists")
-        self._rows.append(lowered.rows)
+        self._untimed.append(lowered.rows)
         self.peak_bytes.append(peak)
+        if len(self._untimed) == NETWORKS_AT_ONCE:
+            self._time()
 
-    def latencies(self) -> Latencies:
-        """Time all networks; a kernel that several of them launch is timed once."""
-        ceilings = self._place.ceilings
-        row = np.array([row for rows in self._rows for row in rows], dtype=np.int64)
-        launches = Launches(
-            row, np.repeat(np.arange(len(self._rows)), [len(rows) for rows in self._rows]), len(self._rows)
+    def quantiles_s(self) -> NDArray[np.float64]:
+        """Return p10, p50 and p90 of all networks [3, network]."""
+        if self._untimed:
+            self._time()
+        return np.concatenate(self._timed, axis=1)
+
+    def _time(self) -> None:
+        """Time what is untimed; a kernel that several networks launch is timed once."""
+        launches = Launches.of_many(self._untimed)
+        table, ceilings = self._known.table(), self._place.ceilings
+        spilled, which = np.unique(
+            spilled_share(launches.sums(table.weight_bytes[launches.row]), ceilings), return_inverse=True
         )
-        table = self._known.table()
-        spilled = spilled_share(launches.sums(table.weight_bytes[row]), ceilings)
-        shares, which = np.unique(spilled, return_inverse=True)
-        pairs, launched = np.unique(row * len(shares) + which[launches.network], return_inverse=True)
-        features = kernel_features(table.taken(pairs // len(shares)), ceilings, shares[pairs % len(shares)])
-        return time_networks(features, replace(launches, row=launched), self._place.coefficients)
+        pairs, row = np.unique(launches.row * len(spilled) + which[launches.network], return_inverse=True)
+        features = kernel_features(table.taken(pairs // len(spilled)), ceilings, spilled[pairs % len(spilled)])
+        latencies = time_networks(features, replace(launches, row=row), self._place.coefficients)
+        self._timed.append(np.stack(latencies.interval()))
+        self._untimed = []
+        if len(self._known.groups) > MOST_GROUPS:
+            self._known = Known(self._known.rules)
 
 
 def resolve_target(device: Device, unit: Unit, options: EstimateOptions) -> ResolvedTarget:
@@ -289,7 +286,11 @@ def lower_for(graph: Graph, kind: UnitKind, target: ResolvedTarget) -> KernelGra
 
 
 def _lower_typed(typed: Graph, kind: UnitKind, target: ResolvedTarget) -> KernelGraph:
-    return lower(typed, runtime_rules(target.runtime), Target(kind, target.precision, target.layout))
+    return lower(typed, runtime_rules(target.runtime), _lowering_target(kind, target))
+
+
+def _lowering_target(kind: UnitKind, target: ResolvedTarget) -> Target:
+    return Target(kind, target.precision, target.layout)
 
 
 def coefficients_for(device: Device, unit: Unit, target: ResolvedTarget, own: Sequence[Path] = ()) -> Coefficients:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -63,6 +65,12 @@ class Launches:
     def of_one(cls, row_count: int) -> Launches:
         """Make every row a launch of a single network."""
         return cls(np.arange(row_count), np.zeros(row_count, dtype=np.int64), 1)
+
+    @classmethod
+    def of_many(cls, rows: Sequence[Sequence[int]]) -> Launches:
+        """Launch the rows of one network after another's."""
+        network = np.repeat(np.arange(len(rows)), [len(one) for one in rows])
+        return cls(np.fromiter(chain.from_iterable(rows), np.int64), network, len(rows))
 
     def sums(self, values: FloatArray) -> FloatArray:
         """Add up values [launch] by network, in order: the sum has the same bits whatever stands beside it."""
