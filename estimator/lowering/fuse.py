@@ -122,24 +122,28 @@ class Lowering:
     @cached_property
     def _edges(self) -> tuple[list[list[int]], dict[str, list[int]]]:
         """Producers of each kernel op, and readers of each kernel op's results: kernel ops by index, each once."""
-        root = self._root
+        views: dict[str, list[str]] = {}
+        for view, root in self._root.items():
+            views.setdefault(root, []).append(view)
         writer: dict[str, int] = {}
         readers: dict[str, list[int]] = {}
         producers: list[list[int]] = []
         for index, op in enumerate(self.kernel_ops):
             sources: list[int] = []
-            for name in op.inputs if root.keys().isdisjoint(op.inputs) else map(self.root, op.inputs):
+            for name in op.inputs:
                 source = writer.get(name)
                 if source is None:
                     continue
                 if source not in sources:
                     sources.append(source)
-                if index not in readers[name]:
+                if index not in readers[name][-1:]:
                     readers[name].append(index)
             producers.append(sources)
             for name in op.outputs:
                 writer[name] = index
                 readers[name] = []
+                for view in views.get(name, ()):
+                    writer[view], readers[view] = index, readers[name]
         return producers, readers
 
     @cached_property
@@ -190,9 +194,8 @@ class Lowering:
         A group on such a path has a member behind the first one's first.
         """
         producers, members, group_of = self._edges[0], self.members, self.group_of
-        lowest = members[first][0]
-        seen = {second}
         waiting = [group_of[p] for i in members[second] for p in producers[i] if group_of[p] != first]
+        lowest, seen = members[first][0], {second}
         while waiting:
             group = waiting.pop()
             if group == first:

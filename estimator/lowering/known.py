@@ -17,8 +17,8 @@ from estimator.lowering.kernel import KernelRow, KernelTable, kernel_row
 from estimator.lowering.rule import OpContext, RuntimeRules
 
 T = TypeVar("T")
-MOST_SPECS: Final = 200_000
-"""Specs that are held at a time, some 40 MB; a batch whose networks share none forgets them."""
+MOST_SPECS: Final = 50_000
+"""Specs that are held at a time, some 10 MB; a batch whose networks share none forgets them."""
 
 
 class OncePerSpec(Generic[T]):

@@ -105,7 +105,8 @@ class GraphBatch:
         sound = True
         for number, (entry, value, edge) in enumerate(nodes):
             edge -= first_edge
-            node = self._node(number, entry, value, reads[edge : edge + self._fed_count[entry]])
+            key = (number, entry, value, *reads[edge : edge + self._fed_count[entry]])
+            node = self._nodes.get(key) or self._add_node(key)
             tensors.update(node.tensors)
             inputs += node.inputs
             ops += node.ops
@@ -123,17 +124,14 @@ class GraphBatch:
         )
         return graph if sound else validate(graph)
 
-    def _node(self, number: int, entry: int, value: int, reads: Sequence[int]) -> _Node:
-        """Make node `number` of a graph, or find the same one of another graph."""
-        key = (number, entry, value, *reads)
-        node = self._nodes.get(key)
-        if node is None:
-            if len(self._nodes) > MOST_NODES:
-                self._nodes.clear()
-            op = self.ops[entry]
-            if entry not in self._sound:
-                self._sound[entry] = _is_sound(op)
-            node = self._nodes[key] = replace(_made(number, op, value, reads), is_sound=self._sound[entry])
+    def _add_node(self, key: tuple[int, ...]) -> _Node:
+        """Make a node from its number in the graph, its entry, its first value and the values that it reads."""
+        number, entry, value, *reads = key
+        if len(self._nodes) > MOST_NODES:
+            self._nodes.clear()
+        if entry not in self._sound:
+            self._sound[entry] = _is_sound(self.ops[entry])
+        node = self._nodes[key] = replace(_made(number, self.ops[entry], value, reads), is_sound=self._sound[entry])
         return node
 
     def _calls(self, index: int, base: int) -> tuple[ModuleCall, ...]:
