@@ -26,8 +26,8 @@ from estimator.errors import (
 from estimator.ir.graph import Graph
 from estimator.lowering.fuse import lower, lower_to_rows
 from estimator.lowering.kernel import Kernel, KernelGraph, KernelTable
-from estimator.lowering.known import Known, OncePerSpec
-from estimator.lowering.precision import apply_precision, retyped
+from estimator.lowering.known import Known
+from estimator.lowering.precision import Retyping, apply_precision
 from estimator.lowering.rule import Target
 from estimator.lowering.runtimes import runtime_rules
 from estimator.memory.peak import MemoryPlan, peak_bytes, plan_memory
@@ -204,7 +204,7 @@ class _Networks:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._target = _lowering_target(place.unit.kind, place.target)
-        self._once = OncePerSpec(lambda spec: retyped(spec, place.target.precision))
+        self._retyping = Retyping(place.target.precision)
         self._known = Known(runtime_rules(place.target.runtime))
         self._untimed: list[list[int]] = []  # rows of what is known
         self._timed = [np.zeros((3, 0))]
@@ -222,7 +222,7 @@ class _Networks:
         """
         if self._place.options.strict and not all(is_costed(op.kind) for op in graph.ops):
             raise UnsupportedOpError(graph_cost(graph).unsupported)
-        typed = apply_precision(graph, self._place.target.precision, self._once)
+        typed = apply_precision(graph, self._place.target.precision, self._retyping)
         lowered = lower_to_rows(typed, self._target, self._known)
         target, kind = self._place.target, self._place.unit.kind
         peak = peak_bytes(typed, fused=lowered.fused, runtime=target.runtime, unit_kind=kind, layout=target.layout)

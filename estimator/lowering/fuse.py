@@ -230,7 +230,8 @@ class Lowering:
         key = (parts, barred) if barred else parts
         known = self._known.groups.get(key)
         if known is None:
-            known = self._known.add_group(key, group_kernels(ops, leaving, self, self.rules, barred))
+            costs = [one.cost for one in facts]
+            known = self._known.add_group(key, group_kernels(ops, costs, leaving, self, self.rules, barred))
         return known
 
     @cached_property

@@ -13,7 +13,6 @@ from typing import Final
 
 from estimator.catalogue.device import UnitKind
 from estimator.costs.opcost import OpCost
-from estimator.costs.registry import cost_of_op
 from estimator.dtypes import DType
 from estimator.ir.op import Op, OpKind
 from estimator.lowering.classify import gemm_of, kernel_class, launches_of, window_of
@@ -44,6 +43,7 @@ class GroupKernels:
 
 def group_kernels(
     ops: Sequence[Op],
+    costs: Sequence[OpCost],
     leaving: Collection[str],
     context: OpContext,
     rules: RuntimeRules,
@@ -58,7 +58,7 @@ def group_kernels(
     barred : collection of (int, int)
         Positions of an op and of an expansion that does not apply to it, because of the ops around.
     """
-    position, kernel = _group_kernel(ops, leaving, context)
+    position, kernel = _group_kernel(ops, costs, leaving, context)
     main = ops[position]
     kernel = rules.refine(kernel, ops, context)
     kernels = [kernel]
@@ -70,9 +70,10 @@ def group_kernels(
     return GroupKernels(position, tuple(kernels))
 
 
-def _group_kernel(ops: Sequence[Op], leaving: Collection[str], context: OpContext) -> tuple[int, Kernel]:
+def _group_kernel(
+    ops: Sequence[Op], costs: Sequence[OpCost], leaving: Collection[str], context: OpContext
+) -> tuple[int, Kernel]:
     graph = context.graph
-    costs = [cost_of_op(op, graph) or OpCost() for op in ops]
     total = sum(costs, start=OpCost())
     position = max(range(len(ops)), key=lambda i: (_priority(ops[i].kind), costs[i].flops, -i))
     main = ops[position]

@@ -10,6 +10,8 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+from estimator.costs.opcost import OpCost
+from estimator.costs.registry import cost_of_op
 from estimator.ir.op import Attrs, Op
 from estimator.ir.tensor import TensorSpec
 from estimator.lowering.group import GroupKernels
@@ -34,14 +36,17 @@ class OncePerSpec(Generic[T]):
         try:
             return self._by_name(tensors)
         except KeyError:
-            if len(self._specs) > MOST_SPECS:
-                self._results.clear()
-                self._specs.clear()
-            for spec in tensors.values():
-                if id(spec) not in self._results:
-                    self._results[id(spec)] = self._function(spec)
-                    self._specs.append(spec)
-            return self._by_name(tensors)
+            return {name: self.one(spec) for name, spec in tensors.items()}
+
+    def one(self, spec: TensorSpec) -> T:
+        """Return the result of a spec."""
+        if id(spec) in self._results:
+            return self._results[id(spec)]
+        if len(self._specs) == MOST_SPECS:
+            self._results.clear()
+            self._specs.clear()
+        self._specs.append(spec)
+        return self._results.setdefault(id(spec), self._function(spec))
 
     def _by_name(self, tensors: Mapping[str, TensorSpec]) -> dict[str, T]:
         return dict(zip(tensors, map(self._results.__getitem__, map(id, tensors.values())), strict=True))
@@ -53,6 +58,8 @@ class OpFacts:
 
     Attributes
     ----------
+    cost : OpCost
+        Nothing where it has no cost rule.
     free : bool
         The runtime launches nothing for it.
     produces : tuple of bool
@@ -65,6 +72,7 @@ class OpFacts:
         Positions of expansions that apply if the ops around allow.
     """
 
+    cost: OpCost
     free: bool
     anchor: bool
     produces: tuple[bool, ...]
@@ -75,6 +83,7 @@ class OpFacts:
     def of(cls, op: Op, context: OpContext, rules: RuntimeRules) -> OpFacts:
         """Ask every rule."""
         return cls(
+            cost=cost_of_op(op, context.graph) or OpCost(),
             free=rules.free(op, context),
             anchor=rules.anchor(op, context),
             produces=tuple(bool(op.outputs) and rule.producer(op, context) for rule in rules.rules),

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 
 from estimator.dtypes import DType, Precision
 from estimator.ir.graph import Graph
@@ -37,34 +38,48 @@ _LOW: Mapping[Precision, DType] = {Precision.AMP_FP16: DType.F16, Precision.AMP_
 """What autocast casts to."""
 
 
-def retyped(spec: TensorSpec, precision: Precision) -> TensorSpec:
-    """Return a tensor as a graph in `precision` holds it before any op: under autocast in fp32.
+class Retyping:
+    """What a precision makes of tensor specs, each worked out once: for a graph, or for all of a batch.
 
-    Integer and boolean tensors keep their types; tensors that are already quantised keep theirs.
+    Attributes
+    ----------
+    first : OncePerSpec
+        The tensor as the graph holds it before any op: under autocast in fp32. Integer and boolean tensors keep their
+        types; tensors that are already quantised keep theirs.
     """
-    if not spec.dtype.is_float:
-        return spec
-    if precision in _LOW:
-        return spec.in_dtype(DType.F32) if spec.dtype in _NOT_F32 else spec
-    weight_dtype, activation_dtype = _PLAIN[precision]
-    return spec.in_dtype(weight_dtype if spec.is_weight and len(spec.shape) > 1 else activation_dtype)
+
+    def __init__(self, precision: Precision) -> None:
+        self.precision = precision
+        self.first = OncePerSpec(self._first)
+        self._in = {dtype: OncePerSpec(partial(TensorSpec.in_dtype, dtype=dtype)) for dtype in DType if dtype.is_float}
+
+    def _first(self, spec: TensorSpec) -> TensorSpec:
+        if not spec.dtype.is_float:
+            return spec
+        if self.precision in _LOW:
+            return spec.in_dtype(DType.F32) if spec.dtype in _NOT_F32 else spec
+        weight_dtype, activation_dtype = _PLAIN[self.precision]
+        return spec.in_dtype(weight_dtype if spec.is_weight and len(spec.shape) > 1 else activation_dtype)
+
+    def in_dtype(self, spec: TensorSpec, dtype: DType) -> TensorSpec:
+        """Return an activation in a type of autocast's."""
+        return spec if spec.dtype is dtype else self._in[dtype].one(spec)
 
 
-def apply_precision(graph: Graph, precision: Precision, once: OncePerSpec[TensorSpec] | None = None) -> Graph:
+def apply_precision(graph: Graph, precision: Precision, retyping: Retyping | None = None) -> Graph:
     """Return `graph` with the dtypes, and under autocast the casts, of `precision`.
 
     Parameters
     ----------
-    once : OncePerSpec, optional
-        `retyped` in this precision, shared by graphs that share specs.
+    retyping : Retyping, optional
+        To this precision; shared by graphs that share specs.
     """
     if _PLAIN.get(precision) == (DType.F32, DType.F32) and all(t.dtype not in _NOT_F32 for t in graph.tensors.values()):
         return graph
-    once = once or OncePerSpec(lambda spec: retyped(spec, precision))
-    tensors = once.of(graph.tensors)
+    retyping = retyping or Retyping(precision)
     if precision in _LOW:
-        return _autocast(graph, tensors, _LOW[precision])
-    return replace(graph, tensors=tensors)
+        return _autocast(graph, retyping, _LOW[precision])
+    return replace(graph, tensors=retyping.first.of(graph.tensors))
 
 
 def stored_precision(graph: Graph) -> Precision:
@@ -148,9 +163,10 @@ def _function_policy(kind: OpKind, function: str) -> _Policy:
 class _AutocastRewriter:
     """Walks the ops in execution order with the current dtype of every tensor."""
 
-    def __init__(self, tensors: dict[str, TensorSpec], low: DType) -> None:
+    def __init__(self, graph: Graph, retyping: Retyping, low: DType) -> None:
         self.low = low
-        self.tensors = tensors
+        self.tensors = retyping.first.of(graph.tensors)
+        self._retyping = retyping
         self.ops: list[Op] = []
         self._weight_casts: dict[tuple[str, DType], str] = {}
 
@@ -162,11 +178,11 @@ class _AutocastRewriter:
         cached = self._weight_casts.get((name, dtype))
         if cached is not None:
             return cached
-        cast_name = f"{name}.to_{dtype.value}.{len(self.ops)}"
-        self.tensors[cast_name] = replace(tensor, name=cast_name, dtype=dtype, role=TensorRole.ACTIVATION)
-        self.ops.append(
-            Op(f"{reader.name}.cast.{len(self.ops)}", OpKind.CAST, (name,), (cast_name,), scope=reader.scope)
-        )
+        position = len(self.ops)
+        cast_name = f"{name}.to_{dtype.value}.{position}"
+        cast = TensorSpec(cast_name, tensor.shape, dtype, quantised=tensor.quantised, strides=tensor.strides)
+        self.tensors[cast_name] = cast
+        self.ops.append(Op(f"{reader.name}.cast.{position}", OpKind.CAST, (name,), (cast_name,), scope=reader.scope))
         if tensor.role is TensorRole.PARAMETER:
             self._weight_casts[name, dtype] = cast_name
         return cast_name
@@ -174,25 +190,24 @@ class _AutocastRewriter:
     def visit(self, op: Op) -> None:
         """Append `op`, after the casts that its policy asks for, and give its results their dtype."""
         policy = _policy(op)
-        widest = self._widest(op.inputs)
-        inputs, result = op.inputs, widest
+        inputs, result = op.inputs, None
         if policy is _Policy.LOWER:
-            inputs, result = tuple(self._cast(n, self.low, op) for n in op.inputs), self.low
+            inputs, result = tuple([self._cast(n, self.low, op) for n in op.inputs]), self.low
         elif policy is _Policy.FP32:
-            inputs, result = tuple(self._cast(n, DType.F32, op) for n in op.inputs), DType.F32
+            inputs, result = tuple([self._cast(n, DType.F32, op) for n in op.inputs]), DType.F32
         elif policy is _Policy.FP32_RESULT:
             result = DType.F32
-        elif policy is _Policy.PROMOTE and widest is not None:
-            inputs = tuple(self._cast(n, widest, op) for n in op.inputs)
-        elif op.kind is OpKind.CAST:
-            result = None
-        elif op.kind not in (OpKind.BINARY, OpKind.TERNARY) or op.in_place:
+        elif policy is _Policy.PROMOTE and (result := self._widest(op.inputs)) is not None:
+            inputs = tuple([self._cast(n, result, op) for n in op.inputs])
+        elif op.kind in (OpKind.BINARY, OpKind.TERNARY) and not op.in_place:
+            result = self._widest(op.inputs)
+        elif op.kind is not OpKind.CAST:
             result = self._first_float(op.inputs)
         self.ops.append(op if inputs == op.inputs else replace(op, inputs=inputs))
         if result is not None:
             for name in op.outputs:
                 if self.tensors[name].dtype.is_float:
-                    self.tensors[name] = self.tensors[name].in_dtype(result)
+                    self.tensors[name] = self._retyping.in_dtype(self.tensors[name], result)
 
     def _float_dtypes(self, names: tuple[str, ...]) -> list[DType]:
         """Dtypes of the float inputs; 0-d tensors take no part in promotion unless alone."""
@@ -211,8 +226,8 @@ class _AutocastRewriter:
         return dtypes[0] if dtypes else None
 
 
-def _autocast(graph: Graph, tensors: dict[str, TensorSpec], low: DType) -> Graph:
-    rewriter = _AutocastRewriter(tensors, low)
+def _autocast(graph: Graph, retyping: Retyping, low: DType) -> Graph:
+    rewriter = _AutocastRewriter(graph, retyping, low)
     for op in graph.ops:
         rewriter.visit(op)
     return replace(graph, tensors=rewriter.tensors, ops=tuple(rewriter.ops))
