@@ -150,8 +150,8 @@ def place_at(device: Device, unit: Unit, options: EstimateOptions) -> Place:
 
 NETWORKS_AT_ONCE: Final = 256
 """Timed in one call: their similarities to some 2,000 measured networks take 4 MB, their launches' features 30 MB."""
-MOST_GROUPS: Final = 50_000
-"""Distinct groups of ops, a kilobyte each, that a batch remembers before it starts anew."""
+MOST_KNOWN: Final = 50_000
+"""Distinct ops and groups of ops, a kilobyte each, that a batch remembers before it starts anew."""
 MAX_BYTES: Final = 2**63 - 1
 """What a column can hold."""
 
@@ -251,7 +251,7 @@ class _Networks:
         latencies = time_networks(features, replace(launches, row=row), self._place.coefficients)
         self._timed.append(np.stack(latencies.interval()))
         self._untimed = []
-        if len(self._known.groups) > MOST_GROUPS:
+        if len(self._known) > MOST_KNOWN:
             self._known = Known(self._known.rules)
 
 

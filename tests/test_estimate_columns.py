@@ -253,7 +253,7 @@ def test_a_search_has_the_numbers_that_each_network_has_alone(reference, options
 
 def test_what_is_known_is_dropped_without_a_trace(monkeypatch):
     monkeypatch.setattr(engine, "NETWORKS_AT_ONCE", 2)
-    monkeypatch.setattr(engine, "MOST_GROUPS", 10)
+    monkeypatch.setattr(engine, "MOST_KNOWN", 10)
     check_equal([random_network(seed) for seed in range(12)], "sd865", EstimateOptions())
 
 

@@ -272,10 +272,9 @@ class Lowering:
                 if group in done:
                     stack.pop()
                     continue
-                sources = {group_of[p] for i in self.members[group] for p in producers[i]}
-                sources.discard(group)
-                if waiting := sources - done:
-                    stack.extend(sorted(waiting, reverse=True))
+                sources = {group_of[p] for i in self.members[group] for p in producers[i]} - {group}
+                if not done.issuperset(sources):
+                    stack.extend(sorted(sources - done, reverse=True))
                 else:
                     done.add(stack.pop())
                     yield self.members[group]

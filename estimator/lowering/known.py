@@ -20,7 +20,7 @@ from estimator.lowering.rule import OpContext, RuntimeRules
 
 T = TypeVar("T")
 MOST_SPECS: Final = 50_000
-"""Specs that are held at a time, some 10 MB; a batch whose networks share none forgets them."""
+"""Specs, or attributes, that are held at a time, some 10 MB; a batch whose networks share none forgets them."""
 
 
 class OncePerSpec(Generic[T]):
@@ -128,6 +128,8 @@ class Known:
         """Return a number that equal attributes share."""
         known = self._attrs.get(id(attrs))
         if known is None:
+            if len(self._attrs) == MOST_SPECS:
+                self._attrs.clear()
             known = self._attrs[id(attrs)] = (attrs, self._numbers.setdefault(attrs, len(self._numbers)))
         return known[1]
 
@@ -136,6 +138,10 @@ class Known:
         rows = [self._rows.setdefault(kernel_row(kernel), len(self._rows)) for kernel in kernels.kernels]
         known = self.groups[key] = KnownGroup(kernels, tuple(rows))
         return known
+
+    def __len__(self) -> int:
+        """Count what is known: ops and groups."""
+        return len(self.facts) + len(self.groups)
 
     def table(self) -> KernelTable:
         """All distinct kernels that were met."""

@@ -74,7 +74,8 @@ def apply_precision(graph: Graph, precision: Precision, retyping: Retyping | Non
     retyping : Retyping, optional
         To this precision; shared by graphs that share specs.
     """
-    if _PLAIN.get(precision) == (DType.F32, DType.F32) and all(t.dtype not in _NOT_F32 for t in graph.tensors.values()):
+    in_f32 = _NOT_F32.isdisjoint({tensor.dtype for tensor in graph.tensors.values()})
+    if in_f32 and _PLAIN.get(precision) == (DType.F32, DType.F32):
         return graph
     retyping = retyping or Retyping(precision)
     if precision in _LOW:

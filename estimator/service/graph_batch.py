@@ -131,7 +131,7 @@ class GraphBatch:
             self._nodes.clear()
         if entry not in self._sound:
             self._sound[entry] = _is_sound(self.ops[entry])
-        node = self._nodes[key] = replace(_made(number, self.ops[entry], value, reads), is_sound=self._sound[entry])
+        node = self._nodes[key] = _made(number, self.ops[entry], value, reads, is_sound=self._sound[entry])
         return node
 
     def _calls(self, index: int, base: int) -> tuple[ModuleCall, ...]:
@@ -162,23 +162,25 @@ class _Node:
     tensors: Mapping[str, TensorSpec]
     inputs: tuple[str, ...]
     ops: tuple[Op, ...]
-    is_sound: bool = False
+    is_sound: bool
 
 
-def _made(number: int, op: DistinctOp, value: int, reads: Sequence[int]) -> _Node:
-    results = [_named(spec, f"v{value + offset}") for offset, spec in enumerate(op.results)]
-    outputs = tuple(spec.name for spec in results)
+def _made(number: int, op: DistinctOp, value: int, reads: Sequence[int], *, is_sound: bool = False) -> _Node:
+    outputs = tuple([f"v{value + offset}" for offset in range(len(op.results))])
+    tensors = dict(zip(outputs, map(_named, op.results, outputs), strict=True))
     if op.source_role is not None:
-        return _Node({spec.name: spec for spec in results}, outputs if op.source_role is TensorRole.INPUT else (), ())
+        return _Node(tensors, outputs if op.source_role is TensorRole.INPUT else (), (), is_sound)
+    inputs: list[str] = []
     edges = iter(reads)
-    operands = [
-        f"v{next(edges)}" if spec.role is TensorRole.ACTIVATION else _named(spec, f"w{number}.{position}")
-        for position, spec in enumerate(op.operands)
-    ]
-    weights = [operand for operand in operands if isinstance(operand, TensorSpec)]
-    names = tuple(operand if isinstance(operand, str) else operand.name for operand in operands)
-    made = Op(f"{op.kind}_{number}", op.kind, names, outputs, op.attrs, in_place=op.in_place)
-    return _Node({spec.name: spec for spec in (*results, *weights)}, (), (made,))
+    for position, spec in enumerate(op.operands):
+        if spec.role is TensorRole.ACTIVATION:
+            inputs.append(f"v{next(edges)}")
+        else:
+            name = f"w{number}.{position}"
+            inputs.append(name)
+            tensors[name] = _named(spec, name)
+    made = Op(f"{op.kind}_{number}", op.kind, tuple(inputs), outputs, op.attrs, in_place=op.in_place)
+    return _Node(tensors, (), (made,), is_sound)
 
 
 def _is_sound(op: DistinctOp) -> bool:
