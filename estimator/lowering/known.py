@@ -19,8 +19,8 @@ from estimator.lowering.kernel import KernelRow, KernelTable, kernel_row
 from estimator.lowering.rule import OpContext, RuntimeRules
 
 T = TypeVar("T")
-MOST_SPECS: Final = 50_000
-"""Specs, or attributes, that are held at a time, some 10 MB; a batch whose networks share none forgets them."""
+MOST_SPECS: Final = 20_000
+"""Specs, or attributes, that are held at a time, some 4 MB; a batch whose networks share none forgets them."""
 
 
 class OncePerSpec(Generic[T]):
@@ -36,17 +36,24 @@ class OncePerSpec(Generic[T]):
         try:
             return self._by_name(tensors)
         except KeyError:
-            return {name: self.one(spec) for name, spec in tensors.items()}
+            self._add({id(spec): spec for spec in tensors.values()})
+            return self._by_name(tensors)
 
     def one(self, spec: TensorSpec) -> T:
         """Return the result of a spec."""
-        if id(spec) in self._results:
-            return self._results[id(spec)]
-        if len(self._specs) == MOST_SPECS:
+        if id(spec) not in self._results:
+            self._add({id(spec): spec})
+        return self._results[id(spec)]
+
+    def _add(self, specs: dict[int, TensorSpec]) -> None:
+        """Work out what is not known of these; forget others that are too many."""
+        new = {key: spec for key, spec in specs.items() if key not in self._results}
+        if len(self._specs) + len(new) > MOST_SPECS:
             self._results.clear()
             self._specs.clear()
-        self._specs.append(spec)
-        return self._results.setdefault(id(spec), self._function(spec))
+            new = specs
+        self._specs += new.values()
+        self._results.update(zip(new, map(self._function, new.values()), strict=True))
 
     def _by_name(self, tensors: Mapping[str, TensorSpec]) -> dict[str, T]:
         return dict(zip(tensors, map(self._results.__getitem__, map(id, tensors.values())), strict=True))

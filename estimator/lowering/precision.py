@@ -38,6 +38,13 @@ _LOW: Mapping[Precision, DType] = {Precision.AMP_FP16: DType.F16, Precision.AMP_
 """What autocast casts to."""
 
 
+def _first_dtypes(precision: Precision) -> Mapping[DType, tuple[DType, DType]]:
+    """Map float dtypes to those of weights and of activations, before any op: under autocast fp32."""
+    if precision in _LOW:
+        return dict.fromkeys(_NOT_F32, (DType.F32, DType.F32))
+    return {dtype: _PLAIN[precision] for dtype in DType if dtype.is_float}
+
+
 class Retyping:
     """What a precision makes of tensor specs, each worked out once: for a graph, or for all of a batch.
 
@@ -49,16 +56,14 @@ class Retyping:
     """
 
     def __init__(self, precision: Precision) -> None:
-        self.precision = precision
+        self._of_floats = _first_dtypes(precision)
         self.first = OncePerSpec(self._first)
         self._in = {dtype: OncePerSpec(partial(TensorSpec.in_dtype, dtype=dtype)) for dtype in DType if dtype.is_float}
 
     def _first(self, spec: TensorSpec) -> TensorSpec:
-        if not spec.dtype.is_float:
+        if spec.dtype not in self._of_floats:
             return spec
-        if self.precision in _LOW:
-            return spec.in_dtype(DType.F32) if spec.dtype in _NOT_F32 else spec
-        weight_dtype, activation_dtype = _PLAIN[self.precision]
+        weight_dtype, activation_dtype = self._of_floats[spec.dtype]
         return spec.in_dtype(weight_dtype if spec.is_weight and len(spec.shape) > 1 else activation_dtype)
 
     def in_dtype(self, spec: TensorSpec, dtype: DType) -> TensorSpec:
