@@ -148,8 +148,8 @@ def place_at(device: Device, unit: Unit, options: EstimateOptions) -> Place:
     return Place(device, unit, options, target, ceilings, coefficients)
 
 
-NETWORKS_AT_ONCE: Final = 256
-"""Timed in one call: their similarities to some 2,000 measured networks take 4 MB, their launches' features 30 MB."""
+NETWORKS_AT_ONCE: Final = 128
+"""Timed in one call: their similarities to some 2,000 measured networks take 2 MB, their launches' features 12 MB."""
 MOST_KNOWN: Final = 50_000
 """Distinct ops and groups of ops, a kilobyte each, that a batch remembers before it starts anew."""
 MAX_BYTES: Final = 2**63 - 1

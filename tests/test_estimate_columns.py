@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from estimator import engine
 from estimator.calibration.nasbench201 import Cell, EdgeOp, network
 from estimator.catalogue.loader import load_device
+from estimator.client.batch_builder import BatchBuilder
 from estimator.dtypes import DType, Precision
 from estimator.engine import EstimateOptions, estimate, estimate_columns
 from estimator.errors import EstimatorError, GraphError
@@ -35,6 +36,11 @@ from estimator.ir.op import (
 )
 from estimator.ir.tensor import Shape, TensorRole, TensorSpec
 from estimator.ir.validate import validate
+from estimator.service.answers import Answers
+from estimator.service.graph_batch import GraphBatch
+from estimator.service.limits import Budget, Limits
+from estimator.units import us_from_s
+from estimator.v1 import estimator_pb2 as pb
 from tests.service.networks import mlp
 
 TARGETS = (
@@ -282,3 +288,33 @@ def test_a_target_that_does_not_exist_fails_every_network():
 def test_no_networks_are_empty_columns():
     columns = estimate_columns([], *load_device("rtx4090"))
     assert (len(columns), columns.p50_s.dtype, columns.peak_bytes.dtype) == (0, np.float64, np.int64)
+
+
+def test_the_service_answers_a_batch_with_the_same_numbers():
+    """Every target at once; one network comes again, and each is valid although only its operators were checked."""
+    graphs = [random_network(seed) for seed in (*range(20, 30), 20)] + [nas_network(2)]
+    builder = BatchBuilder()
+    for graph in graphs:
+        builder.add(graph)
+    batch = builder.take()
+    targets = [
+        pb.Target(
+            device=reference, runtime=options.runtime, layout=options.layout, strict=options.strict,
+            precision=options.precision and options.precision.value,
+        )
+        for reference, options in TARGETS
+    ]  # fmt: skip
+    request = pb.BatchEstimateRequest(batch=batch, targets=targets)
+    columns = Answers().batch_estimate(request, Budget.of(60)).columns
+    failed = {(error.graph_index, error.target_index): error.reason for error in columns.errors}
+    for number, (reference, options) in enumerate(TARGETS):
+        expected = estimate_columns(graphs, *load_device(reference), options)
+        cells = slice(number, None, len(TARGETS))
+        np.testing.assert_array_equal(columns.latency_us.p50[cells], us_from_s(expected.p50_s))
+        np.testing.assert_array_equal(columns.latency_us.p90[cells], us_from_s(expected.p90_s))
+        assert columns.peak_memory_bytes[cells] == expected.peak_bytes.tolist()
+        reasons = {(index, number): type(error).reason() for index, error in expected.failures.items()}
+        assert {cell: reason for cell, reason in failed.items() if cell[1] == number} == reasons
+    built = GraphBatch(batch, Limits())
+    for index in range(len(built)):
+        validate(built.graph(index))

@@ -20,8 +20,8 @@ from estimator.service.graph_message import ROLE_OF, attrs_from_message, kind_fr
 from estimator.service.limits import Limits
 from estimator.v1 import graph_pb2 as pb
 
-MOST_NODES: Final = 100_000
-"""Nodes that are kept for other graphs of the batch, a kilobyte each."""
+MOST_TENSORS: Final = 200_000
+"""Tensors of nodes that are kept for other graphs of the batch, some 40 MB."""
 _SOURCES: Final = (TensorRole.INPUT, TensorRole.PARAMETER, TensorRole.BUFFER, TensorRole.CONSTANT)
 
 
@@ -54,6 +54,7 @@ class GraphBatch:
         self._sound: dict[int, bool] = {}  # of the entries that were used
         self._fed_count = [len(op.fed) for op in self.ops]
         self._nodes: dict[tuple[int, ...], _Node] = {}
+        self._kept_tensors = 0
 
     def __len__(self) -> int:
         return len(self._arrays.graph_offsets) - 1
@@ -127,11 +128,13 @@ class GraphBatch:
     def _add_node(self, key: tuple[int, ...]) -> _Node:
         """Make a node from its number in the graph, its entry, its first value and the values that it reads."""
         number, entry, value, *reads = key
-        if len(self._nodes) > MOST_NODES:
+        if self._kept_tensors > MOST_TENSORS:
             self._nodes.clear()
+            self._kept_tensors = 0
         if entry not in self._sound:
             self._sound[entry] = _is_sound(self.ops[entry])
         node = self._nodes[key] = _made(number, self.ops[entry], value, reads, is_sound=self._sound[entry])
+        self._kept_tensors += len(node.tensors)
         return node
 
     def _calls(self, index: int, base: int) -> tuple[ModuleCall, ...]:

@@ -165,7 +165,7 @@ def _corrections(
         return np.zeros(launches.network_count), np.full(launches.network_count, np.nan)
     composition = compositions(features, times, launches.network, launches.network_count)
     log_factor, nearest = residual_log_factors(residual, composition)
-    launches_any = np.bincount(launches.network, minlength=launches.network_count) > 0
+    launches_any = np.isin(np.arange(launches.network_count), launches.network)
     return np.where(launches_any, log_factor, 0.0), np.where(launches_any, nearest, np.nan)
 
 
