@@ -248,12 +248,11 @@ class Lowering:
         )
 
     def _wiring(self, ops: list[Op], leaving: Collection[str]) -> Hashable:
-        """Tell which storages the ops of a group share, numbered as they come, and which results leave it."""
-        root = self._root
-        read = [root.get(name, name) for op in ops for name in op.inputs]
-        written = [name for op in ops for name in op.outputs]
-        number = {name: index for index, name in enumerate(dict.fromkeys(read + written))}
-        return tuple([number[name] for name in read + written]), tuple([name in leaving for name in written])
+        """Tell which storages the ops of a group share, by where each comes first, and which results leave it."""
+        root, first = self._root, dict[str, int]()
+        names = [root.get(name, name) for op in ops for name in (*op.inputs, *op.outputs)]
+        shared = [first.setdefault(name, position) for position, name in enumerate(names)]
+        return tuple(shared), tuple([name in leaving for op in ops for name in op.outputs])
 
     def _leaving(self, ops: list[Op], members: list[int]) -> set[str]:
         """Results that ops outside the group read, or that the caller gets."""
