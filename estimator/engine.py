@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from estimator.catalogue.calibration import Calibration, Spread
 from estimator.catalogue.calibration_file import find_calibration, load_calibration, load_response, response_names
 from estimator.catalogue.device import Device, Unit, UnitKind
-from estimator.costs.registry import GraphCost, graph_cost
+from estimator.costs.registry import GraphCost, graph_cost, is_costed
 from estimator.dtypes import Precision
-from estimator.errors import BadOptionError, UnknownRuntimeError, UnsupportedCombinationError, UnsupportedOpError
+from estimator.errors import (
+    BadOptionError,
+    EstimatorError,
+    GraphError,
+    UnknownRuntimeError,
+    UnsupportedCombinationError,
+    UnsupportedOpError,
+)
 from estimator.ir.graph import Graph
-from estimator.lowering.fuse import Target, lower, typed
+from estimator.lowering.fuse import lower, lower_to_rows
 from estimator.lowering.kernel import Kernel, KernelGraph, KernelTable
+from estimator.lowering.known import Known
+from estimator.lowering.precision import Retyping, apply_precision
+from estimator.lowering.rule import Target
 from estimator.lowering.runtimes import runtime_rules
-from estimator.memory.peak import MemoryPlan, plan_memory
+from estimator.memory.peak import MemoryPlan, peak_bytes, plan_memory
 from estimator.result import (
     Bound,
     BoundShare,
     Estimate,
+    EstimateColumns,
     Interval,
     KernelEstimate,
     MemoryEstimate,
@@ -32,9 +44,9 @@ from estimator.result import (
 )
 from estimator.timing.coefficients import Coefficients, choose_coefficients
 from estimator.timing.features import KernelFeatures, kernel_features
-from estimator.timing.latency import Latency, time_network
+from estimator.timing.latency import Latency, Launches, time_network, time_networks
 from estimator.timing.response import KernelTimes
-from estimator.timing.roofline import Ceilings, ceilings_of
+from estimator.timing.roofline import Ceilings, ceilings_of, spilled_share
 
 LAYOUTS = ("nchw", "nhwc")
 SOURCES = ("calibrated", "family", "datasheet")
@@ -95,22 +107,152 @@ def estimate(graph: Graph, device: Device, unit: Unit, options: EstimateOptions 
     MissingCeilingError
         The device lists no rate for this precision.
     """
-    options = options or EstimateOptions()
-    target = resolve_target(device, unit, options)
+    place = place_at(device, unit, options or EstimateOptions())
     cost = graph_cost(graph)
-    if options.strict and cost.unsupported:
+    if place.options.strict and cost.unsupported:
         raise UnsupportedOpError(cost.unsupported)
-    run = _typed(graph, unit.kind, target)
-    lowered = _lower_typed(run, unit.kind, target)
+    typed = apply_precision(graph, place.target.precision, _retyping(unit.kind, place.target))
+    lowered = _lower_typed(typed, unit.kind, place.target)
+    features = kernel_features(KernelTable.from_kernels(lowered.kernels), place.ceilings)
+    latency = time_network(features, place.coefficients)
+    fused = [kernel.ops for kernel in lowered.kernels]
+    plan = plan_memory(
+        typed, fused=fused, runtime=place.target.runtime, unit_kind=unit.kind, layout=place.target.layout
+    )
+    return _assemble(graph, place, cost, lowered, features, latency, plan)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where networks run, resolved: the same for all of them."""
+
+    device: Device
+    unit: Unit
+    options: EstimateOptions
+    target: ResolvedTarget
+    ceilings: Ceilings
+    coefficients: Coefficients
+
+
+def place_at(device: Device, unit: Unit, options: EstimateOptions) -> Place:
+    """Resolve what an estimate needs to know of a device before it sees a network.
+
+    Raises
+    ------
+    UnknownRuntimeError, UnsupportedCombinationError, BadOptionError, MissingCeilingError
+        As `estimate`.
+    """
+    target = resolve_target(device, unit, options)
     ceilings = ceilings_of(unit, target.precision, target.runtime)
     coefficients = coefficients_for(device, unit, target, options.calibrations)
-    features = kernel_features(KernelTable.from_kernels(lowered.kernels), ceilings)
-    latency = time_network(features, coefficients)
-    plan = _memory(run, lowered, unit, target)
-    unused = _unfitting(device, unit, target, options.calibrations)
-    return _assemble(
-        graph, device, unit, target, cost, lowered, ceilings, coefficients, features, latency, plan, unused
-    )
+    return Place(device, unit, options, target, ceilings, coefficients)
+
+
+NETWORKS_AT_ONCE: Final = 128
+"""Timed in one call: their similarities to some 2,000 measured networks take 2 MB, their launches' features 12 MB."""
+MOST_KNOWN: Final = 50_000
+"""Distinct ops and groups of ops, a kilobyte each, that a batch remembers before it starts anew."""
+MAX_BYTES: Final = 2**63 - 1
+"""What a column can hold."""
+
+
+def estimate_columns(
+    graphs: Iterable[Graph | EstimatorError], device: Device, unit: Unit, options: EstimateOptions | None = None
+) -> EstimateColumns:
+    """Estimate latency and peak memory of many networks: the numbers of `estimate`, without the report around them.
+
+    Parameters
+    ----------
+    graphs : iterable of Graph or EstimatorError
+        Taken one by one: whoever must stop between two networks stops here. An error stands for a network that could
+        not be read, and is its failure.
+
+    Returns
+    -------
+    EstimateColumns
+        What `estimate` would raise for a network is its entry of `failures`.
+    """
+    networks: _Networks | EstimatorError
+    try:
+        networks = _Networks(place_at(device, unit, options or EstimateOptions()))
+    except EstimatorError as error:
+        networks = error
+    failures: dict[int, EstimatorError] = {}
+    count = 0
+    for index, graph in enumerate(graphs):
+        count += 1
+        if isinstance(graph, EstimatorError):
+            failures[index] = graph
+        elif isinstance(networks, EstimatorError):
+            failures[index] = networks
+        else:
+            try:
+                networks.add(graph)
+            except EstimatorError as error:
+                failures[index] = error
+    quantiles, peak_bytes = np.full((3, count), np.nan), np.zeros(count, dtype=np.int64)
+    if isinstance(networks, _Networks):
+        answered = np.array([index not in failures for index in range(count)], dtype=bool)
+        quantiles[:, answered], peak_bytes[answered] = networks.quantiles_s(), networks.peak_bytes
+    p10_s, p50_s, p90_s = quantiles
+    return EstimateColumns(p10_s, p50_s, p90_s, peak_bytes, failures)
+
+
+class _Networks:
+    """Networks on their way through one place: lowered one by one, timed together."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._target = _lowering_target(place.unit.kind, place.target)
+        self._retyping = _retyping(place.unit.kind, place.target)
+        self._known = Known(runtime_rules(place.target.runtime))
+        self._untimed: list[list[int]] = []  # rows of what is known
+        self._timed = [np.zeros((3, 0))]
+        self.peak_bytes: list[int] = []
+
+    def add(self, graph: Graph) -> None:
+        """Lower a network and plan its memory.
+
+        Raises
+        ------
+        UnsupportedOpError
+            The options are strict and an operator has no rule.
+        GraphError
+            Its memory does not fit a column.
+        """
+        if self._place.options.strict and not all(is_costed(op.kind) for op in graph.ops):
+            raise UnsupportedOpError(graph_cost(graph).unsupported)
+        typed = apply_precision(graph, self._place.target.precision, self._retyping)
+        lowered = lower_to_rows(typed, self._target, self._known)
+        target, kind = self._place.target, self._place.unit.kind
+        peak = peak_bytes(typed, fused=lowered.fused, runtime=target.runtime, unit_kind=kind, layout=target.layout)
+        if peak > MAX_BYTES:
+            raise GraphError(f"a count of {graph.name!r} does not fit 64 bits", expected="a network that exists")
+        self._untimed.append(lowered.rows)
+        self.peak_bytes.append(peak)
+        if len(self._untimed) == NETWORKS_AT_ONCE:
+            self._time()
+
+    def quantiles_s(self) -> NDArray[np.float64]:
+        """Return p10, p50 and p90 of all networks [3, network]."""
+        if self._untimed:
+            self._time()
+        return np.concatenate(self._timed, axis=1)
+
+    def _time(self) -> None:
+        """Time what is untimed; a kernel that several networks launch is timed once."""
+        launches = Launches.of_many(self._untimed)
+        table, ceilings = self._known.table(), self._place.ceilings
+        spilled, which = np.unique(
+            spilled_share(launches.sums(table.weight_bytes[launches.row]), ceilings), return_inverse=True
+        )
+        pairs, row = np.unique(launches.row * len(spilled) + which[launches.network], return_inverse=True)
+        features = kernel_features(table.taken(pairs // len(spilled)), ceilings, spilled[pairs % len(spilled)])
+        latencies = time_networks(features, replace(launches, row=row), self._place.coefficients)
+        self._timed.append(np.stack(latencies.interval()))
+        self._untimed = []
+        if len(self._known) > MOST_KNOWN:
+            self._known = Known(self._known.rules)
 
 
 def resolve_target(device: Device, unit: Unit, options: EstimateOptions) -> ResolvedTarget:
@@ -140,15 +282,20 @@ def resolve_target(device: Device, unit: Unit, options: EstimateOptions) -> Reso
 
 def lower_for(graph: Graph, kind: UnitKind, target: ResolvedTarget) -> KernelGraph:
     """Give the graph the precision's dtypes and the runtime's kernels."""
-    return _lower_typed(_typed(graph, kind, target), kind, target)
+    return _lower_typed(apply_precision(graph, target.precision, _retyping(kind, target)), kind, target)
 
 
-def _typed(graph: Graph, kind: UnitKind, target: ResolvedTarget) -> Graph:
-    return typed(graph, runtime_rules(target.runtime), Target(kind, target.precision, target.layout))
+def _retyping(kind: UnitKind, target: ResolvedTarget) -> Retyping:
+    activations = runtime_rules(target.runtime).activations_in(_lowering_target(kind, target))
+    return Retyping(target.precision, activations)
 
 
-def _lower_typed(run: Graph, kind: UnitKind, target: ResolvedTarget) -> KernelGraph:
-    return lower(run, runtime_rules(target.runtime), Target(kind, target.precision, target.layout))
+def _lower_typed(typed: Graph, kind: UnitKind, target: ResolvedTarget) -> KernelGraph:
+    return lower(typed, runtime_rules(target.runtime), _lowering_target(kind, target))
+
+
+def _lowering_target(kind: UnitKind, target: ResolvedTarget) -> Target:
+    return Target(kind, target.precision, target.layout)
 
 
 def coefficients_for(device: Device, unit: Unit, target: ResolvedTarget, own: Sequence[Path] = ()) -> Coefficients:
@@ -196,16 +343,13 @@ def _unfitting(device: Device, unit: Unit, target: ResolvedTarget, own: Sequence
     )
 
 
-def _memory(run: Graph, lowered: KernelGraph, unit: Unit, target: ResolvedTarget) -> MemoryPlan:
-    fused = [kernel.ops for kernel in lowered.kernels]
-    return plan_memory(run, fused=fused, runtime=target.runtime, unit_kind=unit.kind, layout=target.layout)
-
-
 def _assemble(
-    graph: Graph, device: Device, unit: Unit, target: ResolvedTarget, cost: GraphCost, lowered: KernelGraph,
-    ceilings: Ceilings, coefficients: Coefficients, features: KernelFeatures, latency: Latency, plan: MemoryPlan,
-    unused: tuple[str, ...],
+    graph: Graph, place: Place, cost: GraphCost, lowered: KernelGraph, features: KernelFeatures, latency: Latency,
+    plan: MemoryPlan,
 ) -> Estimate:  # fmt: skip
+    device, unit, target = place.device, place.unit, place.target
+    ceilings, coefficients = place.ceilings, place.coefficients
+    unused = _unfitting(device, unit, target, place.options.calibrations)
     times, latency_s = latency.kernels, latency.latency_s
     kernels = tuple(
         _kernel_estimate(kernel, index, latency_s, features, times) for index, kernel in enumerate(lowered.kernels)

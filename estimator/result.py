@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from estimator.errors import EstimatorError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Bound(StrEnum):
@@ -32,6 +40,30 @@ class Interval:
     p10_s: float
     p50_s: float
     p90_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateColumns:
+    """Answers to many networks on one target, as columns [network].
+
+    Attributes
+    ----------
+    p10_s, p50_s, p90_s : array of float64
+        Quantiles of the latency; NaN where a network failed.
+    peak_bytes : array of int64
+        Peak device memory; 0 where a network failed.
+    failures : mapping of int to EstimatorError
+        Why networks have no answer, by position.
+    """
+
+    p10_s: NDArray[np.float64]
+    p50_s: NDArray[np.float64]
+    p90_s: NDArray[np.float64]
+    peak_bytes: NDArray[np.int64]
+    failures: Mapping[int, EstimatorError]
+
+    def __len__(self) -> int:
+        return len(self.p50_s)
 
 
 @dataclass(frozen=True, slots=True)

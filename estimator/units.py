@@ -6,7 +6,11 @@ GB is 10⁹ bytes, GiB is 2³⁰ bytes; "GB" is never 2³⁰.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final, overload
+
+if TYPE_CHECKING:  # prefixes are needed before numpy is
+    import numpy as np
+    from numpy.typing import NDArray
 
 KILO: Final = 1e3
 MEGA: Final = 1e6
@@ -25,7 +29,11 @@ def ms_from_s(seconds: float) -> float:
     return seconds / MILLI
 
 
-def us_from_s(seconds: float) -> float:
+@overload
+def us_from_s(seconds: float) -> float: ...
+@overload
+def us_from_s(seconds: NDArray[np.float64]) -> NDArray[np.float64]: ...
+def us_from_s(seconds: float | NDArray[np.float64]) -> float | NDArray[np.float64]:
     """Microseconds from seconds."""
     return seconds / MICRO
 

@@ -1,9 +1,10 @@
 """Networks per second through `BatchEstimate`: what a search gets over the wire, and what each part costs.
 
-Run with ``python -m benchmarks.speed.grpc_batch [--graphs N] [--batch N] [--workers N] [--device D]``.
+Run with ``python -m benchmarks.speed.grpc_batch [--graphs N] [--batch N] [--workers N] [--device D] [--runtime R]``.
 
-The networks are random chains of inverted-residual-like blocks (linear, activation, addition) drawn from
-few distinct operators, as a search makes them. Printed per stage: networks, seconds, networks per second.
+Two searches: random chains of inverted-residual-like blocks (linear, activation, addition) drawn from few distinct
+operators, and a quarter as many NAS-Bench-201 networks, of some 260 operators each. Printed per stage: networks,
+seconds, networks per second.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
+from estimator.calibration.nasbench201 import EDGES, Cell, EdgeOp, network
 from estimator.client.batch_builder import BatchBuilder
 from estimator.client.local import Estimator
 from estimator.client.remote import connect
@@ -52,6 +54,11 @@ def candidate(rng: random.Random) -> Graph:
     return Graph("candidate", tensors, ("x",), (last,), tuple(ops))
 
 
+def nas_candidate(rng: random.Random) -> Graph:
+    """Draw one network of NAS-Bench-201."""
+    return network(Cell(tuple(rng.choices(tuple(EdgeOp), k=len(EDGES)))))
+
+
 def timed(stage: str, count: int, work: Callable[[], object]) -> None:
     """Run a stage once and print its rate."""
     began = time.perf_counter()
@@ -61,14 +68,14 @@ def timed(stage: str, count: int, work: Callable[[], object]) -> None:
 
 
 def batches(graphs: Sequence[Graph], size: int) -> list[bytes]:
-    """Encode the networks as messages of `size` each."""
+    """Encode the networks as messages of `size` each; the last may be smaller."""
     encoded = []
     builder = BatchBuilder()
     for graph in graphs:
         builder.add(graph)
         if builder.graph_count == size:
             encoded.append(builder.take().SerializeToString())
-    return encoded
+    return [*encoded, builder.take().SerializeToString()] if builder.graph_count else encoded
 
 
 def main() -> None:
@@ -77,15 +84,21 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--device", default="sd865")
+    parser.add_argument("--runtime")
     options = parser.parse_args()
     rng = random.Random(0)
-    graphs = [candidate(rng) for _ in range(options.graphs)]
-    local = Estimator(options.device)
-    local.estimate(graphs[0])  # the first one reads the device and its calibration
+    measure("blocks", [candidate(rng) for _ in range(options.graphs)], options)
+    measure("NAS-Bench-201", [nas_candidate(rng) for _ in range(options.graphs // 4)], options)
 
-    print(f"{options.graphs:,} networks of {len(graphs[0].ops)} operators, batches of {options.batch:,}")
-    timed("client: intern and encode", len(graphs), lambda: batches(graphs, options.batch))
+
+def measure(search: str, graphs: Sequence[Graph], options: argparse.Namespace) -> None:
+    """Print the stages of one search."""
+    local = Estimator(options.device, runtime=options.runtime)
+    local.estimate(graphs[0])  # the first one reads the device and its calibration
+    ops = sum(len(graph.ops) for graph in graphs) / len(graphs)
+    print(f"\n{search}: {len(graphs):,} networks of {ops:,.0f} operators, batches of {options.batch:,}")
     messages = batches(graphs, options.batch)
+    timed("client: intern and encode", len(graphs), lambda: batches(graphs, options.batch))
     print(f"{'':<44} {sum(map(len, messages)) / len(graphs):>8,.0f} bytes a network")
     checked = [GraphBatch(graph_pb2.GraphBatch.FromString(m), Limits()) for m in messages]
     timed(
@@ -93,19 +106,18 @@ def main() -> None:
         len(graphs),
         lambda: [GraphBatch(graph_pb2.GraphBatch.FromString(m), Limits()) for m in messages],
     )
-    timed(
-        "service: build and validate graphs", len(graphs), lambda: [b.graph(i) for b in checked for i in range(len(b))]
-    )
+    timed("service: build graphs", len(graphs), lambda: [b.graph(i) for b in checked for i in range(len(b))])
+    some = graphs[:200]
+    timed("local: Estimator.estimate, one by one", len(some), lambda: [local.estimate(graph) for graph in some])
     timed("local: Estimator.estimate_many", len(graphs), lambda: local.estimate_many(graphs))
     workers = f"{options.workers} worker{'s' if options.workers > 1 else ''}"
     with (
         Server(ServerOptions(listen="localhost:0", workers=options.workers)) as server,
-        connect(server.address, options.device, timeout_s=600) as remote,
+        connect(server.address, options.device, runtime=options.runtime, timeout_s=600) as remote,
     ):
         remote.estimate_many(graphs[:2])
         timed(f"remote: BatchEstimate, {workers}", len(graphs), lambda: remote.estimate_many(graphs))
         timed(f"remote: StreamEstimate, {workers}", len(graphs), lambda: list(remote.estimate_stream(graphs)))
-        some = graphs[:200]
         timed(f"remote: Estimate, one by one, {workers}", len(some), lambda: [remote.estimate(g) for g in some])
 
 

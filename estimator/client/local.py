@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from estimator import engine
 from estimator.catalogue.device import Device, Unit
 from estimator.catalogue.loader import load_device
@@ -93,23 +91,13 @@ class Estimator(EstimatorSurface):
 
     def estimate_many(self, models: Iterable[Model]) -> BatchEstimate:
         """Estimate many networks; one that cannot be estimated keeps its place and is listed in `failures`."""
-        latencies_us: list[tuple[float, float, float]] = []
-        peaks: list[int] = []
-        failures: list[ItemFailure] = []
-        for index, model in enumerate(several(models, "models")):
-            graph = graph_of(model, layout=self.layout)
-            try:
-                estimate = self._estimate_graph(graph)
-            except EstimatorError as error:
-                failures.append(ItemFailure(index, type(error).reason(), str(error)))
-                latencies_us.append((np.nan, np.nan, np.nan))
-                peaks.append(0)
-                continue
-            interval = estimate.latency
-            latencies_us.append((us_from_s(interval.p10_s), us_from_s(interval.p50_s), us_from_s(interval.p90_s)))
-            peaks.append(estimate.memory.peak_bytes)
-        p10, p50, p90 = np.array(latencies_us, dtype=np.float64).reshape(-1, 3).T.copy()
-        return BatchEstimate(p10, p50, p90, np.array(peaks, dtype=np.int64), tuple(failures))
+        graphs = (graph_of(model, layout=self.layout) for model in several(models, "models"))
+        columns = engine.estimate_columns(graphs, self._device, self._unit, self._options)
+        failures = (ItemFailure(i, type(error).reason(), str(error)) for i, error in columns.failures.items())
+        return BatchEstimate(
+            us_from_s(columns.p10_s), us_from_s(columns.p50_s), us_from_s(columns.p90_s), columns.peak_bytes,
+            tuple(failures),
+        )  # fmt: skip
 
     def _outcome(self, graph: Graph, index: int, reference: str) -> Estimate | ItemFailure:
         try:

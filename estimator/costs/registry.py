@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from estimator.costs.opcost import OpCost
-from estimator.ir.graph import Graph
+from estimator.ir.graph import Graph, SpecBook
 from estimator.ir.op import Op, OpKind
 from estimator.ir.tensor import TensorSpec
 
@@ -64,7 +64,12 @@ def is_free(kind: OpKind) -> bool:
     return kind in _FREE
 
 
-def cost_of_op(op: Op, graph: Graph) -> OpCost | None:
+def is_costed(kind: OpKind) -> bool:
+    """Whether ops of `kind` have a cost, be it nothing."""
+    return kind in _RULES or kind in _FREE
+
+
+def cost_of_op(op: Op, graph: SpecBook) -> OpCost | None:
     """Cost one op.
 
     Returns

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 from estimator.ir.op import Op, OpKind
 from estimator.ir.tensor import TensorRole, TensorSpec
@@ -35,6 +36,14 @@ class ModuleCall:
     path: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+
+
+class SpecBook(Protocol):
+    """Specs by tensor name: all of a graph that the cost of one op depends on."""
+
+    @property
+    def tensors(self) -> Mapping[str, TensorSpec]:
+        """All tensors."""
 
 
 @dataclass(frozen=True)

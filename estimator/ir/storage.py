@@ -25,3 +25,17 @@ def storage_of(graph: Graph) -> dict[str, str]:
             for name in op.outputs:
                 owner[name] = base
     return owner
+
+
+def activation_storages(graph: Graph) -> dict[str, str]:
+    """Map every graph input and result to the tensor that its storage was made for, but what lives in a weight."""
+    storage = {name: name for name in graph.inputs} | {name: name for op in graph.ops for name in op.outputs}
+    for op in graph.ops:
+        if (op.in_place or op.kind in ALIASING) and is_alias(op):
+            base = storage.get(op.inputs[0])
+            for name in op.outputs:
+                if base is None:
+                    del storage[name]
+                else:
+                    storage[name] = base
+    return storage

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from estimator.dtypes import DType
 
@@ -22,6 +23,9 @@ class TensorRole(StrEnum):
     CONSTANT = "constant"
     """Literal in the graph."""
     ACTIVATION = "activation"
+
+
+WEIGHT_ROLES: Final = frozenset({TensorRole.PARAMETER, TensorRole.BUFFER, TensorRole.CONSTANT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +49,22 @@ class TensorSpec:
     role: TensorRole = TensorRole.ACTIVATION
     quantised: bool = False
     strides: Shape | None = None
+    numel: int = field(init=False, repr=False, compare=False)
+    """Number of elements; 1 for a scalar."""
+    size_bytes: int = field(init=False, repr=False, compare=False)
+    """Bytes when stored densely, rounded up to whole bytes."""
+    is_weight: bool = field(init=False, repr=False, compare=False)
+    """Whether it lives in the model file rather than in the activation arena."""
 
-    @property
-    def numel(self) -> int:
-        """Number of elements; 1 for a scalar."""
-        return math.prod(self.shape)
+    def __post_init__(self) -> None:
+        """Work out once what every stage reads many times."""
+        numel = math.prod(self.shape)
+        object.__setattr__(self, "numel", numel)
+        object.__setattr__(self, "size_bytes", (numel * self.dtype.bits + 7) // 8)
+        object.__setattr__(self, "is_weight", self.role in WEIGHT_ROLES)
 
-    @property
-    def size_bytes(self) -> int:
-        """Bytes when stored densely, rounded up to whole bytes."""
-        return (self.numel * self.dtype.bits + 7) // 8
-
-    @property
-    def is_weight(self) -> bool:
-        """Whether it lives in the model file rather than in the activation arena."""
-        return self.role in (TensorRole.PARAMETER, TensorRole.BUFFER, TensorRole.CONSTANT)
+    def in_dtype(self, dtype: DType) -> TensorSpec:
+        """Return the same tensor with elements of another type."""
+        if dtype is self.dtype:
+            return self
+        return TensorSpec(self.name, self.shape, dtype, self.role, self.quantised, self.strides)

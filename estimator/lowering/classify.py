@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from estimator.ir.graph import Graph
+from estimator.ir.graph import SpecBook
 from estimator.ir.op import (
     ConvAttrs,
     EinsumAttrs,
@@ -59,7 +59,7 @@ _CLASS_OF_KIND = {
 }
 
 
-def kernel_class(op: Op, graph: Graph) -> KernelClass:
+def kernel_class(op: Op, graph: SpecBook) -> KernelClass:
     """Class of the kernel whose main op is `op`."""
     attrs = op.attrs
     if isinstance(attrs, ConvAttrs) and op.kind is OpKind.CONV:
@@ -79,7 +79,7 @@ def kernel_class(op: Op, graph: Graph) -> KernelClass:
     return _CLASS_OF_KIND.get(op.kind, KernelClass.OTHER)
 
 
-def _is_channel_shuffle(op: Op, graph: Graph) -> bool:
+def _is_channel_shuffle(op: Op, graph: SpecBook) -> bool:
     """[n, g, c, h, w] → [n, c, g, h, w]: pixels stay where they are."""
     source, result = graph.tensors[op.inputs[0]].shape, graph.tensors[op.outputs[0]].shape
     return len(source) == 5 and result == (source[0], source[2], source[1], *source[3:]) and source[1] != source[2]
@@ -97,7 +97,7 @@ def _conv_class(attrs: ConvAttrs, weight_shape: tuple[int, ...]) -> KernelClass:
     return KernelClass.CONV_POINTWISE if math.prod(attrs.kernel) == 1 else KernelClass.CONV_DENSE
 
 
-def gemm_of(op: Op, graph: Graph) -> Gemm:
+def gemm_of(op: Op, graph: SpecBook) -> Gemm:
     """Return the product's matrix geometry; all zero for ops without MACs."""
     if isinstance(op.attrs, ConvAttrs):
         return _conv_gemm(op, op.attrs, graph)
@@ -120,7 +120,7 @@ def gemm_of(op: Op, graph: Graph) -> Gemm:
     return Gemm()
 
 
-def launches_of(op: Op, graph: Graph) -> int:
+def launches_of(op: Op, graph: SpecBook) -> int:
     """Count the launches of one op: a recurrent layer launches anew for every time step, layer and direction."""
     if not isinstance(op.attrs, RnnAttrs):
         return 1
@@ -129,7 +129,7 @@ def launches_of(op: Op, graph: Graph) -> int:
     return max(1, steps) * op.attrs.layers * (2 if op.attrs.bidirectional else 1)
 
 
-def _conv_gemm(op: Op, attrs: ConvAttrs, graph: Graph) -> Gemm:
+def _conv_gemm(op: Op, attrs: ConvAttrs, graph: SpecBook) -> Gemm:
     weight = graph.tensors[op.inputs[1]].shape
     out = graph.tensors[op.outputs[0]]
     taps = math.prod(attrs.kernel)

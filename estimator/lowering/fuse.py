@@ -8,136 +8,75 @@ What crosses a group's boundary is its traffic; what stays inside costs nothing.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
-from typing import Final
 
-from estimator.catalogue.device import UnitKind
-from estimator.costs.opcost import OpCost
-from estimator.costs.registry import cost_of_op
-from estimator.dtypes import DType, Precision
+from estimator.costs.registry import is_costed
 from estimator.ir.graph import Graph
-from estimator.ir.op import Op, OpKind
-from estimator.lowering.classify import (
-    FREE_KINDS,
-    REORDERING_VIEWS,
-    function_of,
-    gemm_of,
-    kernel_class,
-    launches_of,
-    window_of,
-)
+from estimator.ir.op import Op
+from estimator.lowering.classify import FREE_KINDS, REORDERING_VIEWS, function_of
 from estimator.lowering.constants import constant_results
-from estimator.lowering.kernel import Gemm, Kernel, KernelClass, KernelGraph
-from estimator.lowering.precision import apply_precision
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a lowering may know of where it runs."""
-
-    unit_kind: UnitKind
-    precision: Precision
-    layout: str
-
-
-OpPredicate = Callable[[Op, "Lowering"], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class FusionRule:
-    """Merge a consumer's kernel into its producer's.
-
-    Attributes
-    ----------
-    single_use : bool
-        Only when nothing else reads the producer's result.
-    why, source : str
-        The reason and where the runtime documents or implements it.
-    """
-
-    name: str
-    producer: OpPredicate
-    consumer: OpPredicate
-    why: str
-    source: str
-    single_use: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Expansion:
-    """Launches that a runtime adds around a kernel (bias adds, layout conversions), or runs instead of it.
-
-    Attributes
-    ----------
-    replaces : bool
-        The kernels stand for the whole op: its own kernel is dropped.
-    """
-
-    name: str
-    applies: OpPredicate
-    kernels: Callable[[Op, Lowering, Kernel], Iterable[Kernel]]
-    why: str
-    source: str
-    replaces: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeRules:
-    """A runtime as data.
-
-    Attributes
-    ----------
-    free : predicate
-        Ops that launch nothing on this runtime, beyond metadata-only ones.
-    anchor : predicate
-        At most one such op per kernel (a product or a reduction).
-    materialises : predicate
-        Metadata-only ops that this runtime runs all the same: its tensors have no strides.
-    folds_constants : bool
-        Ops that depend on weights and literals alone run when the graph is compiled.
-    refine : function
-        What the runtime's generated code adds to a kernel of these ops.
-    retype : function
-        A graph in a precision's dtypes, in those that the runtime computes in where it only simulates the precision.
-    """
-
-    name: str
-    rules: tuple[FusionRule, ...]
-    expansions: tuple[Expansion, ...] = ()
-    anchor: OpPredicate = lambda op, lowering: False
-    free: OpPredicate = lambda op, lowering: False
-    materialises: OpPredicate = lambda op, lowering: False
-    folds_constants: bool = False
-    refine: Callable[[Kernel, Sequence[Op], Lowering], Kernel] = lambda kernel, ops, lowering: kernel
-    retype: Callable[[Graph, Target], Graph] = lambda graph, target: graph
+from estimator.lowering.group import group_kernels
+from estimator.lowering.kernel import KernelGraph
+from estimator.lowering.known import Known, KnownGroup, OpFacts
+from estimator.lowering.rule import RuntimeRules, Target
 
 
 class Lowering:
-    """One graph being lowered; predicates may ask it about tensors and their producers."""
+    """One graph being lowered; it is the `OpContext` and the `GraphContext` of the rules."""
 
-    def __init__(self, graph: Graph, target: Target, rules: RuntimeRules) -> None:
+    def __init__(self, graph: Graph, target: Target, known: Known) -> None:
         self.graph = graph
         self.target = target
-        self.rules = rules
+        self.rules = known.rules
+        self._known = known
+        self._type_of = known.types.of(graph.tensors)
         self._root: dict[str, str] = {}
-        self._free: set[str] = set()
-        self._folded = constant_results(graph) if rules.folds_constants else frozenset()
+        self._folded = constant_results(graph) if self.rules.folds_constants else frozenset()
+        self._not_own = set(self._folded)  # tensors of which `root` or `is_constant` says more than their specs
+        kernel_ops: list[Op] = []
+        facts: list[OpFacts] = []
         for op in graph.ops:
-            if op.outputs and self._folded.issuperset(op.outputs):
-                self._free.add(op.name)
-            elif (op.kind in FREE_KINDS and not rules.materialises(op, self)) or rules.free(op, self):
-                self._free.add(op.name)
+            if self._folded and op.outputs and self._folded.issuperset(op.outputs):
+                continue
+            fact = self._facts_of(op)
+            if fact.free or (op.kind in FREE_KINDS and not self.rules.materialises(op, self)):
                 if op.inputs:
-                    for name in op.outputs:
-                        self._root[name] = self.root(op.inputs[0])
-        self.kernel_ops = tuple(op for op in graph.ops if op.name not in self._free)
-        self.position = {op.name: i for i, op in enumerate(self.kernel_ops)}
-        self.group_of = list(range(len(self.kernel_ops)))
-        self.members: dict[int, list[int]] = {i: [i] for i in range(len(self.kernel_ops))}
+                    self._root.update(dict.fromkeys(op.outputs, self.root(op.inputs[0])))
+                    self._not_own.update(op.outputs)
+            else:
+                kernel_ops.append(op)
+                facts.append(fact)
+        self.kernel_ops = tuple(kernel_ops)
+        self.facts = tuple(facts)
+        self.group_of = list(range(len(kernel_ops)))
+        self.members: dict[int, list[int]] = {i: [i] for i in self.group_of}  # ascending
+        self.anchors = [int(fact.anchor) for fact in facts]  # of each group
+
+    def _facts_of(self, op: Op) -> OpFacts:
+        known, type_of, inputs = self._known, self._type_of.__getitem__, op.inputs
+        plain = self._not_own.isdisjoint(inputs) and (len(inputs) < 2 or len(set(inputs)) == len(inputs))
+        key = (
+            op.kind, known.number_of(op.attrs), op.in_place,
+            tuple(map(type_of, inputs)), tuple(map(type_of, op.outputs)),
+            None if plain else self._sharing(inputs),
+        )  # fmt: skip
+        facts = known.facts.get(key)
+        if facts is None:
+            facts = known.facts[key] = OpFacts.of(op, self, self.rules)
+        return facts
+
+    def _sharing(self, names: Sequence[str]) -> Hashable:
+        """Tell what equality, `root` and `is_constant` say of an op's inputs."""
+        roots = [self.root(name) for name in names]
+        return (
+            tuple(map(names.index, names)),
+            tuple(map(roots.index, roots)),
+            tuple([self._type_of[root] for root in roots]),
+            tuple([root == name for root, name in zip(roots, names, strict=True)]),
+            tuple(map(self.is_constant, names)),
+        )
 
     def root(self, tensor: str) -> str:
         """Return the tensor whose storage `tensor` shares through metadata-only ops."""
@@ -181,285 +120,223 @@ class Lowering:
         return root in self._folded or self.graph.tensors[root].is_weight
 
     @cached_property
-    def producer_index(self) -> dict[str, int]:
-        """Index of the kernel op that writes each root tensor."""
-        return {name: i for i, op in enumerate(self.kernel_ops) for name in op.outputs}
-
-    @cached_property
-    def reader_indices(self) -> dict[str, list[int]]:
-        """Indices of the kernel ops that read each root tensor."""
+    def _edges(self) -> tuple[list[list[int]], dict[str, list[int]]]:
+        """Producers of each kernel op, and readers of each kernel op's results: kernel ops by index, each once."""
+        views: dict[str, list[str]] = {}
+        for view, root in self._root.items():
+            views.setdefault(root, []).append(view)
+        writer: dict[str, int] = {}
         readers: dict[str, list[int]] = {}
-        for i, op in enumerate(self.kernel_ops):
-            for name in dict.fromkeys(self.root(n) for n in op.inputs):
-                readers.setdefault(name, []).append(i)
-        return readers
-
-    @cached_property
-    def _predecessors(self) -> list[tuple[int, ...]]:
-        return [
-            tuple(
-                dict.fromkeys(
-                    self.producer_index[r] for r in (self.root(n) for n in op.inputs) if r in self.producer_index
-                )
-            )
-            for op in self.kernel_ops
-        ]
+        producers: list[list[int]] = []
+        for index, op in enumerate(self.kernel_ops):
+            sources: list[int] = []
+            for name in op.inputs:
+                source = writer.get(name)
+                if source is None:
+                    continue
+                if source not in sources:
+                    sources.append(source)
+                if index not in readers[name][-1:]:
+                    readers[name].append(index)
+            producers.append(sources)
+            for name in op.outputs:
+                writer[name] = index
+                readers[name] = []
+                for view in views.get(name, ()):
+                    writer[view], readers[view] = index, readers[name]
+        return producers, readers
 
     @cached_property
     def _kept_outputs(self) -> frozenset[str]:
         return frozenset(self.root(name) for name in self.graph.outputs)
 
-    def producer(self, tensor: str) -> Op | None:
-        """Return the kernel op behind `tensor`, through views."""
-        index = self.producer_index.get(self.root(tensor))
-        return None if index is None else self.kernel_ops[index]
-
     def use_count(self, op: Op) -> int:
         """How many kernel ops read `op`'s first output; graph outputs count as one more."""
-        root = self.root(op.outputs[0])
-        return len(self.reader_indices.get(root, ())) + (root in self._kept_outputs)
-
-    def group_ops(self, op: Op) -> list[Op]:
-        """All ops of the kernel that `op` is in."""
-        return [self.kernel_ops[i] for i in self.members[self.group_of[self.position[op.name]]]]
+        _, readers = self._edges
+        name = op.outputs[0]
+        return len(readers[name]) + (name in self._kept_outputs)
 
     # -- merging ---------------------------------------------------------------------------------
 
     def fuse(self) -> None:
         """Apply all rules in order."""
-        for rule in self.rules.rules:
-            for consumer_index, consumer in enumerate(self.kernel_ops):
-                if not rule.consumer(consumer, self):
-                    continue
-                for producer_index in self._predecessors[consumer_index]:
-                    producer = self.kernel_ops[producer_index]
-                    if self.group_of[producer_index] == self.group_of[consumer_index]:
+        rules = self.rules.rules
+        if not rules:
+            return
+        consumers: list[list[int]] = [[] for _ in rules]
+        for index, facts in enumerate(self.facts):
+            for position in facts.consumes:
+                consumers[position].append(index)
+        producers, _ = self._edges
+        for position, rule in enumerate(rules):
+            for consumer in consumers[position]:
+                for producer in producers[consumer]:
+                    if not self.facts[producer].produces[position]:
                         continue
-                    if not rule.producer(producer, self) or (rule.single_use and self.use_count(producer) > 1):
+                    first, second = self.group_of[producer], self.group_of[consumer]
+                    if first == second or (rule.single_use and self.use_count(self.kernel_ops[producer]) > 1):
                         continue
-                    self._merge(self.group_of[producer_index], self.group_of[consumer_index])
+                    self._merge(first, second)
 
     def _merge(self, first: int, second: int) -> None:
-        merged = self.members[first] + self.members[second]
-        anchors = sum(self.rules.anchor(self.kernel_ops[i], self) for i in merged)
-        if anchors > 1 or self._re_enters(merged):
+        """Merge a group into that of one of its producers, unless it would have two anchors or be in a cycle."""
+        if self.anchors[first] + self.anchors[second] > 1 or self._leads_around(first, second):
             return
-        for i in self.members.pop(second):
+        moved = self.members.pop(second)
+        for i in moved:
             self.group_of[i] = first
-        self.members[first] = sorted(merged)
+        self.members[first] = sorted(self.members[first] + moved)
+        self.anchors[first] += self.anchors[second]
 
-    def _re_enters(self, merged: list[int]) -> bool:
-        """Whether a path leaves the merged group and comes back, which would be a cycle of kernels."""
-        inside, lowest = set(merged), min(merged)
-        seen: set[int] = set()
-        stack = [p for i in merged for p in self._predecessors[i] if p not in inside]
-        while stack:
-            index = stack.pop()
-            if index in inside:
+    def _leads_around(self, first: int, second: int) -> bool:
+        """Whether a path leads from a group to its consumer through other groups: merged, the two would be in a cycle.
+
+        A group on such a path has a member behind the first one's first.
+        """
+        producers, members, group_of = self._edges[0], self.members, self.group_of
+        waiting = [group_of[p] for i in members[second] for p in producers[i] if group_of[p] != first]
+        lowest, seen = members[first][0], {second}
+        while waiting:
+            group = waiting.pop()
+            if group == first:
                 return True
-            if index in seen or (index < lowest and max(self.members[self.group_of[index]]) < lowest):
-                continue
-            for member in self.members[self.group_of[index]]:
-                seen.add(member)
-                stack.extend(self._predecessors[member])
+            if group not in seen and members[group][-1] >= lowest:
+                seen.add(group)
+                waiting += [group_of[p] for i in members[group] for p in producers[i]]
         return False
 
     # -- kernels ---------------------------------------------------------------------------------
 
-    def kernels(self) -> KernelGraph:
-        """Build the kernels, in an executable order."""
-        uncovered: list[str] = []
-        kernels: list[Kernel] = []
+    def groups(self) -> Iterator[tuple[list[Op], KnownGroup]]:
+        """Yield the ops of each group and what they launch, in an executable order."""
+        if len(self.members) == len(self.kernel_ops):  # nothing was merged
+            for op, facts in zip(self.kernel_ops, self.facts, strict=True):
+                yield [op], self._launched([op], (facts,), facts, op.outputs)
+            return
         for members in self._in_execution_order():
             ops = [self.kernel_ops[i] for i in members]
-            kernel = self._kernel(ops, uncovered)
-            main = next((op for op in ops if op.name == kernel.name), ops[0])
-            kernels.append(kernel)
-            for expansion in self.rules.expansions:
-                if expansion.applies(main, self):
-                    if expansion.replaces:
-                        kernels.pop()
-                    kernels.extend(expansion.kernels(main, self, kernel))
-        tensors = self.graph.tensors
-        return KernelGraph(
-            self.graph.name,
-            self.rules.name,
-            tuple(kernels),
-            tuple(uncovered),
-            sum(tensors[n].size_bytes for n in self.graph.inputs),
-            sum(tensors[n].size_bytes for n in self.graph.outputs),
+            if len(ops) == 1:
+                facts = self.facts[members[0]]
+                yield ops, self._launched(ops, (facts,), facts, ops[0].outputs)
+            else:
+                leaving, all_facts = self._leaving(ops, members), tuple([self.facts[i] for i in members])
+                yield ops, self._launched(ops, all_facts, (all_facts, self._wiring(ops, leaving)), leaving)
+
+    def _launched(
+        self, ops: list[Op], facts: tuple[OpFacts, ...], parts: Hashable, leaving: Collection[str]
+    ) -> KnownGroup:
+        """Return what a group launches; `parts` is all that decides it but for the ops around."""
+        barred = self._barred(ops, facts) if self._conditional else ()
+        key = (parts, barred) if barred else parts
+        known = self._known.groups.get(key)
+        if known is None:
+            costs = [one.cost for one in facts]
+            known = self._known.add_group(key, group_kernels(ops, costs, leaving, self, self.rules, barred))
+        return known
+
+    @cached_property
+    def _conditional(self) -> bool:
+        return any([facts.conditional for facts in self.facts])
+
+    def _barred(self, ops: list[Op], facts: tuple[OpFacts, ...]) -> tuple[tuple[int, int], ...]:
+        """Positions of ops and of expansions that would apply to them but for the ops around."""
+        return tuple(
+            (position, index)
+            for position, (op, one) in enumerate(zip(ops, facts, strict=True))
+            for index in one.conditional
+            if (among := self.rules.expansions[index].among) is not None and not among(op, self)
         )
+
+    def _wiring(self, ops: list[Op], leaving: Collection[str]) -> Hashable:
+        """Tell which storages the ops of a group share, by where each comes first, and which results leave it."""
+        root, first = self._root, dict[str, int]()
+        names = [root.get(name, name) for op in ops for name in (*op.inputs, *op.outputs)]
+        shared = [first.setdefault(name, position) for position, name in enumerate(names)]
+        return tuple(shared), tuple([name in leaving for op in ops for name in op.outputs])
+
+    def _leaving(self, ops: list[Op], members: list[int]) -> set[str]:
+        """Results that ops outside the group read, or that the caller gets."""
+        _, readers = self._edges
+        inside, kept = set(members), self._kept_outputs
+        return {name for op in ops for name in op.outputs if name in kept or not inside.issuperset(readers[name])}
 
     def _in_execution_order(self) -> Iterator[list[int]]:
         """Yield groups so that each comes after those it reads from; by last op where that leaves a choice."""
+        producers, group_of = self._edges[0], self.group_of
         done: set[int] = set()
-        for start in sorted(self.members, key=lambda g: max(self.members[g])):
+        for start in sorted(self.members, key=lambda g: self.members[g][-1]):
             stack = [start]
             while stack:
                 group = stack[-1]
                 if group in done:
                     stack.pop()
                     continue
-                waiting = (
-                    {self.group_of[p] for i in self.members[group] for p in self._predecessors[i]} - done - {group}
-                )
-                if waiting:
-                    stack.extend(sorted(waiting, reverse=True))
+                sources = {group_of[p] for i in self.members[group] for p in producers[i]} - {group}
+                if not done.issuperset(sources):
+                    stack.extend(sorted(sources - done, reverse=True))
                 else:
                     done.add(stack.pop())
                     yield self.members[group]
 
-    def _kernel(self, ops: list[Op], uncovered: list[str]) -> Kernel:
-        total = OpCost()
-        costs: list[OpCost] = []
-        for op in ops:
-            cost = cost_of_op(op, self.graph)
-            if cost is None:
-                uncovered.append(op.name)
-                cost = OpCost()
-            costs.append(cost)
-            total = total + cost
-        main = ops[max(range(len(ops)), key=lambda i: (_priority(ops[i].kind), costs[i].flops, -i))]
-        read, weights, strided = self._bytes_read(ops)
-        written = self._bytes_written(ops)
-        taps, stride = window_of(main)
-        main_class = kernel_class(main, self.graph)
-        if len(ops) > 1 and main_class in _POINTWISE_LIKE:
-            main_class = _merged_class({kernel_class(op, self.graph) for op in ops})
-        gemm = gemm_of(main, self.graph) if total.macs else Gemm()
-        if main_class is KernelClass.MATMUL and self.target.unit_kind is UnitKind.GPU and gemm.m < FEW_ROWS:
-            main_class = KernelClass.MATVEC
-        kernel = Kernel(
-            name=main.name,
-            kernel_class=main_class,
-            ops=tuple(op.name for op in ops),
-            dtype=self._compute_dtype(main),
-            macs=total.macs,
-            other_flops=total.other_flops,
-            bytes_read=read,
-            bytes_written=written,
-            weight_bytes=weights,
-            gemm=gemm,
-            taps=taps,
-            stride=stride,
-            channels=self._channels(main),
-            launches=launches_of(main, self.graph),
-            strided=strided,
-            fused_ops=len(ops) - 1,
-            scope=main.scope,
-        )
-        return self.rules.refine(kernel, ops, self)
 
-    def _compute_dtype(self, op: Op) -> DType:
-        for name in (*op.inputs, *op.outputs):
-            dtype = self.graph.tensors[name].dtype
-            if dtype.is_float or dtype in (DType.I8, DType.U8, DType.I16, DType.I4):
-                return dtype
-        return DType.F32
+@dataclass(frozen=True, slots=True)
+class LoweredRows:
+    """A graph lowered to rows of the kernel table of what is known.
 
-    def _channels(self, op: Op) -> int:
-        if op.kind is OpKind.CONV:
-            return self.graph.tensors[op.inputs[1]].shape[1]
-        names = op.inputs or op.outputs
-        shape = self.graph.tensors[names[0]].shape if names else ()
-        return shape[-1] if shape else 1
+    Attributes
+    ----------
+    rows : list of int
+        Rows of `Known.table`, in order of launch.
+    fused : list of tuple of str
+        Names of the ops of each group that launches something.
+    """
 
-    def _bytes_read(self, ops: list[Op]) -> tuple[int, int, bool]:
-        """(bytes read from outside, of which weights, whether any of it is permuted)."""
-        inside = {name for op in ops for name in op.outputs}
-        sizes: dict[str, int] = {}
-        weights, strided = 0, False
-        for op in ops:
-            for position, name in enumerate(op.inputs):
-                root = self.root(name)
-                if root in inside:
-                    continue
-                tensor, base = self.graph.tensors[name], self.graph.tensors[root]
-                size = (
-                    min(tensor.size_bytes, base.size_bytes)
-                    if tensor.dtype.bits == base.dtype.bits
-                    else tensor.size_bytes
-                )
-                if op.kind in (OpKind.EMBEDDING, OpKind.GATHER, OpKind.VIEW) and position == 0:
-                    size = min(size, sum(self.graph.tensors[o].size_bytes for o in op.outputs))
-                if size > sizes.get(root, 0):
-                    weights += (size - sizes.get(root, 0)) * self.is_constant(root)
-                    sizes[root] = size
-                strided = strided or _is_permuted(tensor.strides, tensor.shape)
-        return sum(sizes.values()), weights, strided
-
-    def _bytes_written(self, ops: list[Op]) -> int:
-        indices = {self.position[op.name] for op in ops}
-        written = 0
-        for op in ops:
-            for name in op.outputs:
-                readers = self.reader_indices.get(name, ())
-                if (
-                    name in self._kept_outputs
-                    or any(i not in indices for i in readers)
-                    or (not readers and len(ops) == 1)
-                ):
-                    written += self.graph.tensors[name].size_bytes
-        return written
+    rows: list[int]
+    fused: list[tuple[str, ...]]
 
 
-FEW_ROWS: Final = 64
-"""Rows of half a tile: with fewer, a product on any GPU takes as long as its weight takes to read. No network on record
-has a batch as small."""
-_PRIORITY = {
-    OpKind.CONV: 5, OpKind.DEFORM_CONV: 5, OpKind.LINEAR: 5, OpKind.MATMUL: 5, OpKind.EINSUM: 5,
-    OpKind.ATTENTION: 6, OpKind.RNN: 6, OpKind.SOFTMAX: 4, OpKind.REDUCE: 3, OpKind.ADAPTIVE_POOL: 3,
-    OpKind.POOL: 2, OpKind.RESIZE: 2, OpKind.CONCAT: 1, OpKind.COPY: 1, OpKind.GATHER: 1,
-}  # fmt: skip
-_POINTWISE_LIKE = frozenset(
-    {KernelClass.POINTWISE, KernelClass.NORM, KernelClass.CAST, KernelClass.COPY, KernelClass.TRANSPOSE,
-     KernelClass.CONCAT, KernelClass.CAST_WEIGHT, KernelClass.GATHER}
-)  # fmt: skip
+def lower_to_rows(graph: Graph, target: Target, known: Known) -> LoweredRows:
+    """Lower one of many graphs, as `lower` does, to what a batch needs.
 
-
-def _priority(kind: OpKind) -> int:
-    return _PRIORITY.get(kind, 0)
-
-
-def _merged_class(classes: set[KernelClass]) -> KernelClass:
-    """Class of a fused chain without a product or reduction: its least regular access decides."""
-    for candidate in (KernelClass.GATHER, KernelClass.TRANSPOSE, KernelClass.CONCAT):
-        if candidate in classes:
-            return candidate
-    return KernelClass.POINTWISE
-
-
-def _is_permuted(strides: tuple[int, ...] | None, shape: tuple[int, ...]) -> bool:
-    """Whether strides reorder the axes (rather than only skip or broadcast); channels-last is an order of its own."""
-    if strides is None or channels_last(strides, shape):
-        return False
-    ordered = [s for s, n in zip(strides, shape, strict=True) if n > 1 and s > 0]
-    return any(a < b for a, b in pairwise(ordered))
-
-
-def channels_last(strides: tuple[int, ...] | None, shape: tuple[int, ...]) -> bool:
-    """Whether a [n, c, *spatial] tensor is stored with channels innermost."""
-    return strides is not None and len(shape) >= 4 and strides[1] == 1 and math.prod(shape[2:]) > 1
-
-
-def typed(graph: Graph, rules: RuntimeRules, target: Target) -> Graph:
-    """Give `graph` the dtypes that it runs in: the precision's, or what the runtime computes in instead."""
-    return rules.retype(apply_precision(graph, target.precision), target)
+    Parameters
+    ----------
+    known : Known
+        Shared by graphs that are lowered with the same rules for the same target.
+    """
+    rows: list[int] = []
+    fused: list[tuple[str, ...]] = []
+    for ops, group in _lowered(graph, target, known).groups():
+        rows += group.rows
+        if group.rows:
+            fused.append(tuple([op.name for op in ops]))
+    return LoweredRows(rows, fused)
 
 
 def lower(graph: Graph, rules: RuntimeRules, target: Target) -> KernelGraph:
-    """Lower `graph` (dtypes already those that it runs in) for one runtime.
+    """Lower `graph` (dtypes already those of the precision) for one runtime.
 
     Parameters
     ----------
     graph : Graph
-        From `typed`.
+        After `lowering.precision.apply_precision`.
 
     Returns
     -------
     KernelGraph
         Kernels in an executable order; ops without a cost rule are in `uncovered`.
     """
-    lowering = Lowering(graph, target, rules)
+    groups = list(_lowered(graph, target, Known(rules)).groups())
+    return KernelGraph(
+        graph.name,
+        rules.name,
+        kernels=tuple([kernel for ops, group in groups for kernel in group.kernels.named(ops)]),
+        uncovered=tuple([op.name for ops, _ in groups for op in ops if not is_costed(op.kind)]),
+        input_bytes=sum(graph.tensors[n].size_bytes for n in graph.inputs),
+        output_bytes=sum(graph.tensors[n].size_bytes for n in graph.outputs),
+    )
+
+
+def _lowered(graph: Graph, target: Target, known: Known) -> Lowering:
+    lowering = Lowering(graph, target, known)
     lowering.fuse()
-    return lowering.kernels()
+    return lowering

@@ -167,6 +167,7 @@ class KernelGraph:
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+KernelRow = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,11 @@ class KernelTable:
     @classmethod
     def from_kernels(cls, kernels: Sequence[Kernel]) -> KernelTable:
         """One row per kernel, in order."""
-        rows = [_row(kernel) for kernel in kernels]
+        return cls.from_rows([kernel_row(kernel) for kernel in kernels])
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[KernelRow]) -> KernelTable:
+        """Rows as `kernel_row` makes them."""
         matrix = np.array(rows, dtype=np.float64).reshape(len(rows), len(_COLUMNS))
         return cls.from_matrix(matrix)
 
@@ -215,6 +220,10 @@ class KernelTable:
             for i, name in enumerate(_COLUMNS)
         }
         return cls(**arrays)  # type: ignore[arg-type]  # columns are typed by name above
+
+    def taken(self, rows: IntArray) -> KernelTable:
+        """Return these rows, in this order."""
+        return KernelTable(**{name: getattr(self, name)[rows] for name in _COLUMNS})
 
     def matrix(self) -> FloatArray:
         """All columns as one float matrix [kernel, column]."""
@@ -231,7 +240,8 @@ class KernelTable:
 _COLUMNS = tuple(f.name for f in fields(KernelTable))
 
 
-def _row(kernel: Kernel) -> tuple[float, ...]:
+def kernel_row(kernel: Kernel) -> KernelRow:
+    """Return what the table holds of a kernel: everything but names."""
     gemm = kernel.gemm
     return (
         CLASS_INDEX[kernel.kernel_class], kernel.dtype.bits, kernel.macs, kernel.other_flops,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from estimator.ir.op import ConvAttrs, CopyAttrs, FunctionAttrs, NormAttrs, Op, OpKind
-from estimator.lowering.fuse import Lowering, OpPredicate
+from estimator.lowering.rule import OpContext, OpPredicate
 
 PRODUCT_KINDS = frozenset(
     {OpKind.CONV, OpKind.DEFORM_CONV, OpKind.LINEAR, OpKind.MATMUL, OpKind.EINSUM, OpKind.ATTENTION, OpKind.RNN}
@@ -15,7 +15,7 @@ ELEMENTWISE_KINDS = frozenset({OpKind.ACTIVATION, OpKind.UNARY, OpKind.BINARY, O
 def any_of(*kinds: OpKind) -> OpPredicate:
     """Match ops of the given kinds."""
     wanted = frozenset(kinds)
-    return lambda op, lowering: op.kind in wanted
+    return lambda op, context: op.kind in wanted
 
 
 def is_batch_norm(op: Op) -> bool:
@@ -28,7 +28,7 @@ def is_norm_reduction(op: Op) -> bool:
     return isinstance(op.attrs, NormAttrs) and op.attrs.function != "batch"
 
 
-def is_elementwise(op: Op, lowering: Lowering) -> bool:
+def is_elementwise(op: Op, context: OpContext) -> bool:
     """One output element per input element, no reordering."""
     return op.kind in ELEMENTWISE_KINDS or is_batch_norm(op)
 
@@ -43,18 +43,18 @@ def is_transposing_copy(op: Op) -> bool:
     return op.kind is OpKind.COPY and isinstance(op.attrs, CopyAttrs) and op.attrs.transposing
 
 
-def same_extent(op: Op, lowering: Lowering) -> bool:
+def same_extent(op: Op, context: OpContext) -> bool:
     """Output as large as the largest input: no broadcast growth, no shrinking."""
-    tensors = lowering.graph.tensors
+    tensors = context.graph.tensors
     inputs = [tensors[n].numel for n in op.inputs if not tensors[n].is_weight]
     return bool(inputs) and max(inputs) == tensors[op.outputs[0]].numel
 
 
-def is_depthwise(op: Op, lowering: Lowering) -> bool:
+def is_depthwise(op: Op, context: OpContext) -> bool:
     """Whether a convolution has one input channel per group."""
     return (
         op.kind is OpKind.CONV
         and isinstance(op.attrs, ConvAttrs)
         and op.attrs.groups > 1
-        and lowering.graph.tensors[op.inputs[1]].shape[1] == 1
+        and context.graph.tensors[op.inputs[1]].shape[1] == 1
     )

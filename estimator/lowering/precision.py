@@ -13,11 +13,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 
 from estimator.dtypes import DType, Precision
 from estimator.ir.graph import Graph
 from estimator.ir.op import FunctionAttrs, NormAttrs, Op, OpKind, ReduceAttrs
 from estimator.ir.tensor import TensorRole, TensorSpec
+from estimator.lowering.known import OncePerSpec
 
 _PLAIN: Mapping[Precision, tuple[DType, DType]] = {
     Precision.FP32: (DType.F32, DType.F32),
@@ -31,27 +33,65 @@ _PLAIN: Mapping[Precision, tuple[DType, DType]] = {
 """(weight dtype, activation dtype) of each precision without autocast."""
 
 
-def apply_precision(graph: Graph, precision: Precision) -> Graph:
+_NOT_F32 = frozenset({DType.F16, DType.BF16, DType.F64})
+_LOW: Mapping[Precision, DType] = {Precision.AMP_FP16: DType.F16, Precision.AMP_BF16: DType.BF16}
+"""What autocast casts to."""
+
+
+def _first_dtypes(precision: Precision, activations: DType | None) -> Mapping[DType, tuple[DType, DType]]:
+    """Map float dtypes to those of weights and of activations, before any op: under autocast fp32."""
+    if precision in _LOW:
+        return dict.fromkeys(_NOT_F32, (DType.F32, DType.F32))
+    weight_dtype, activation_dtype = _PLAIN[precision]
+    return {dtype: (weight_dtype, activations or activation_dtype) for dtype in DType if dtype.is_float}
+
+
+class Retyping:
+    """What a precision makes of tensor specs, each worked out once: for a graph, or for all of a batch.
+
+    Parameters
+    ----------
+    activations : DType, optional
+        Type that activations are computed in, where a runtime only simulates the precision's own.
+
+    Attributes
+    ----------
+    first : OncePerSpec
+        The tensor as the graph holds it before any op: under autocast in fp32. Integer and boolean tensors keep their
+        types; tensors that are already quantised keep theirs.
+    """
+
+    def __init__(self, precision: Precision, activations: DType | None = None) -> None:
+        self._of_floats = _first_dtypes(precision, activations)
+        self.first = OncePerSpec(self._first)
+        self._in = {dtype: OncePerSpec(partial(TensorSpec.in_dtype, dtype=dtype)) for dtype in DType if dtype.is_float}
+
+    def _first(self, spec: TensorSpec) -> TensorSpec:
+        if spec.dtype not in self._of_floats:
+            return spec
+        weight_dtype, activation_dtype = self._of_floats[spec.dtype]
+        return spec.in_dtype(weight_dtype if spec.is_weight and len(spec.shape) > 1 else activation_dtype)
+
+    def in_dtype(self, spec: TensorSpec, dtype: DType) -> TensorSpec:
+        """Return an activation in a type of autocast's."""
+        return spec if spec.dtype is dtype else self._in[dtype].one(spec)
+
+
+def apply_precision(graph: Graph, precision: Precision, retyping: Retyping | None = None) -> Graph:
     """Return `graph` with the dtypes, and under autocast the casts, of `precision`.
 
-    Integer and boolean tensors keep their types; tensors that are already quantised keep theirs.
+    Parameters
+    ----------
+    retyping : Retyping, optional
+        To this precision; shared by graphs that share specs.
     """
-    if precision is Precision.AMP_FP16:
-        return _autocast(graph, DType.F16)
-    if precision is Precision.AMP_BF16:
-        return _autocast(graph, DType.BF16)
-    weight_dtype, activation_dtype = _PLAIN[precision]
-    if weight_dtype is activation_dtype is DType.F32 and not any(
-        t.dtype in (DType.F16, DType.BF16, DType.F64) for t in graph.tensors.values()
-    ):
+    in_f32 = _NOT_F32.isdisjoint({tensor.dtype for tensor in graph.tensors.values()})
+    if in_f32 and _PLAIN.get(precision) == (DType.F32, DType.F32):
         return graph
-    tensors = {
-        name: replace(t, dtype=weight_dtype if t.is_weight and len(t.shape) > 1 else activation_dtype)
-        if t.dtype.is_float
-        else t
-        for name, t in graph.tensors.items()
-    }
-    return replace(graph, tensors=tensors)
+    retyping = retyping or Retyping(precision)
+    if precision in _LOW:
+        return _autocast(graph, retyping, _LOW[precision])
+    return replace(graph, tensors=retyping.first.of(graph.tensors))
 
 
 def stored_precision(graph: Graph) -> Precision:
@@ -135,12 +175,10 @@ def _function_policy(kind: OpKind, function: str) -> _Policy:
 class _AutocastRewriter:
     """Walks the ops in execution order with the current dtype of every tensor."""
 
-    def __init__(self, graph: Graph, low: DType) -> None:
+    def __init__(self, graph: Graph, retyping: Retyping, low: DType) -> None:
         self.low = low
-        self.tensors: dict[str, TensorSpec] = {
-            name: replace(t, dtype=DType.F32) if t.dtype in (DType.F64, DType.BF16, DType.F16) else t
-            for name, t in graph.tensors.items()
-        }
+        self.tensors = retyping.first.of(graph.tensors)
+        self._retyping = retyping
         self.ops: list[Op] = []
         self._weight_casts: dict[tuple[str, DType], str] = {}
 
@@ -152,11 +190,11 @@ class _AutocastRewriter:
         cached = self._weight_casts.get((name, dtype))
         if cached is not None:
             return cached
-        cast_name = f"{name}.to_{dtype.value}.{len(self.ops)}"
-        self.tensors[cast_name] = replace(tensor, name=cast_name, dtype=dtype, role=TensorRole.ACTIVATION)
-        self.ops.append(
-            Op(f"{reader.name}.cast.{len(self.ops)}", OpKind.CAST, (name,), (cast_name,), scope=reader.scope)
-        )
+        position = len(self.ops)
+        cast_name = f"{name}.to_{dtype.value}.{position}"
+        cast = TensorSpec(cast_name, tensor.shape, dtype, quantised=tensor.quantised, strides=tensor.strides)
+        self.tensors[cast_name] = cast
+        self.ops.append(Op(f"{reader.name}.cast.{position}", OpKind.CAST, (name,), (cast_name,), scope=reader.scope))
         if tensor.role is TensorRole.PARAMETER:
             self._weight_casts[name, dtype] = cast_name
         return cast_name
@@ -164,25 +202,24 @@ class _AutocastRewriter:
     def visit(self, op: Op) -> None:
         """Append `op`, after the casts that its policy asks for, and give its results their dtype."""
         policy = _policy(op)
-        widest = self._widest(op.inputs)
-        inputs, result = op.inputs, widest
+        inputs, result = op.inputs, None
         if policy is _Policy.LOWER:
-            inputs, result = tuple(self._cast(n, self.low, op) for n in op.inputs), self.low
+            inputs, result = tuple([self._cast(n, self.low, op) for n in op.inputs]), self.low
         elif policy is _Policy.FP32:
-            inputs, result = tuple(self._cast(n, DType.F32, op) for n in op.inputs), DType.F32
+            inputs, result = tuple([self._cast(n, DType.F32, op) for n in op.inputs]), DType.F32
         elif policy is _Policy.FP32_RESULT:
             result = DType.F32
-        elif policy is _Policy.PROMOTE and widest is not None:
-            inputs = tuple(self._cast(n, widest, op) for n in op.inputs)
-        elif op.kind is OpKind.CAST:
-            result = None
-        elif op.kind not in (OpKind.BINARY, OpKind.TERNARY) or op.in_place:
+        elif policy is _Policy.PROMOTE and (result := self._widest(op.inputs)) is not None:
+            inputs = tuple([self._cast(n, result, op) for n in op.inputs])
+        elif op.kind in (OpKind.BINARY, OpKind.TERNARY) and not op.in_place:
+            result = self._widest(op.inputs)
+        elif op.kind is not OpKind.CAST:
             result = self._first_float(op.inputs)
         self.ops.append(op if inputs == op.inputs else replace(op, inputs=inputs))
         if result is not None:
             for name in op.outputs:
                 if self.tensors[name].dtype.is_float:
-                    self.tensors[name] = replace(self.tensors[name], dtype=result)
+                    self.tensors[name] = self._retyping.in_dtype(self.tensors[name], result)
 
     def _float_dtypes(self, names: tuple[str, ...]) -> list[DType]:
         """Dtypes of the float inputs; 0-d tensors take no part in promotion unless alone."""
@@ -201,8 +238,8 @@ class _AutocastRewriter:
         return dtypes[0] if dtypes else None
 
 
-def _autocast(graph: Graph, low: DType) -> Graph:
-    rewriter = _AutocastRewriter(graph, low)
+def _autocast(graph: Graph, retyping: Retyping, low: DType) -> Graph:
+    rewriter = _AutocastRewriter(graph, retyping, low)
     for op in graph.ops:
         rewriter.visit(op)
     return replace(graph, tensors=rewriter.tensors, ops=tuple(rewriter.ops))

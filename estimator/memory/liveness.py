@@ -8,20 +8,21 @@ launch. A storage is alive during the half-open interval ``[first_step, end_step
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 from estimator.ir.graph import Graph
 from estimator.ir.op import Op, OpKind
-from estimator.ir.storage import ALIASING, storage_of
+from estimator.ir.storage import ALIASING, activation_storages
 from estimator.ir.tensor import TensorRole
 from estimator.memory.executor import Executor, ExecutorModel
 
 _POINTWISE = frozenset({OpKind.ACTIVATION, OpKind.UNARY, OpKind.BINARY, OpKind.TERNARY})
 
 
-@dataclass(frozen=True, slots=True)
-class Lifetime:
-    """One storage and when it is alive.
+class Lifetime(NamedTuple):
+    """One storage and when it is alive (a tuple: a search's batch makes millions).
 
     Attributes
     ----------
@@ -41,20 +42,29 @@ class Lifetime:
         return self.first_step < other.end_step and other.first_step < self.end_step
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Schedule:
     """The steps of a run.
 
     Attributes
     ----------
+    ops : tuple of Op
+        In execution order.
     steps : tuple of tuple of Op
         Ops of each launch, in execution order; ops that launch nothing are in no step.
-    step_of : mapping of op name to step
-        Of every op, also those that launch nothing: they happen with the next launch.
     """
 
+    ops: tuple[Op, ...]
     steps: tuple[tuple[Op, ...], ...]
-    step_of: Mapping[str, int]
+
+    @cached_property
+    def step_of(self) -> Mapping[str, int]:
+        """Step of every op by name, also of those that launch nothing: they happen with the next launch."""
+        step_of = {op.name: index for index, ops in enumerate(self.steps) for op in ops}
+        following = len(self.steps) - 1
+        for op in reversed(self.ops):
+            following = step_of.setdefault(op.name, following)
+        return step_of
 
 
 def schedule(graph: Graph, fused: Sequence[Sequence[str]] | None = None) -> Schedule:
@@ -70,83 +80,54 @@ def schedule(graph: Graph, fused: Sequence[Sequence[str]] | None = None) -> Sche
     for index, names in enumerate(fused or ()):
         for name in names:
             kernel_of.setdefault(name, index)
-    position = {op.name: i for i, op in enumerate(graph.ops)}
-    last: dict[int, int] = {}
-    for name, kernel in kernel_of.items():
-        if name in position:
-            last[kernel] = max(last.get(kernel, 0), position[name])
-    members: dict[int, list[Op]] = {}
-    for i, op in enumerate(graph.ops):
-        kernel_index = kernel_of.get(op.name)
-        if kernel_index is not None:
-            members.setdefault(last[kernel_index], []).append(op)
+    steps: dict[int | str, list[Op]] = {}  # in order of their last ops
+    for op in graph.ops:
+        kernel = kernel_of.get(op.name)
+        if kernel is not None:
+            steps[kernel] = [*steps.pop(kernel, ()), op]
         elif op.in_place or op.kind not in ALIASING:
-            members.setdefault(i, []).append(op)
-    steps = tuple(tuple(members[key]) for key in sorted(members))
-    step_of = {op.name: index for index, ops in enumerate(steps) for op in ops}
-    following = len(steps) - 1
-    for op in reversed(graph.ops):
-        following = step_of.setdefault(op.name, following)
-    return Schedule(steps, step_of)
+            steps[op.name] = [op]
+    return Schedule(graph.ops, tuple([tuple(ops) for ops in steps.values()]))
 
 
 def lifetimes(graph: Graph, plan: Schedule, model: ExecutorModel) -> tuple[Lifetime, ...]:
     """Alive intervals of all activations that are materialised, graph inputs included.
 
     Weights are left out. The caller holds graph inputs, and expects graph outputs, until the run ends. A tensor that
-    never leaves its kernel is not materialised.
+    never leaves its kernel (of several ops, and none of another kernel reads it) is not materialised.
     """
-    step_count = max(1, len(plan.steps))
-    owner = storage_of(graph)
+    end = max(1, len(plan.steps))
+    storage_of = activation_storages(graph)
     first: dict[str, int] = dict.fromkeys(graph.inputs, 0)
     last: dict[str, int] = {}
+    pinned = {storage for name in graph.outputs if (storage := storage_of.get(name))} | set(graph.inputs)
+    escaped = set(pinned)
     for index, ops in enumerate(plan.steps):
         for op in ops:
             for name in op.inputs:
-                last[owner.get(name, name)] = index
+                if (storage := storage_of.get(name)) is not None:
+                    last[storage] = index
             for name in op.outputs:
-                storage = owner.get(name, name)
-                first.setdefault(storage, index)
-                last[storage] = index
-    pinned = {owner.get(name, name) for name in graph.outputs} | set(graph.inputs)
-    last.update(dict.fromkeys(pinned & first.keys(), step_count - 1))
-    escaped = _escaping(plan, owner) | pinned
+                if (storage := storage_of.get(name)) is not None:
+                    first.setdefault(storage, index)
+                    last[storage] = index
+                    if len(ops) == 1:
+                        escaped.add(storage)
+    escaped.update([storage for storage, start in first.items() if last.get(storage, start) > start])
+    last.update(dict.fromkeys(pinned & first.keys(), end - 1))
     if model.executor is Executor.EAGER:
-        _hold_arguments(graph, plan, owner, last)
+        _hold_arguments(graph, plan, storage_of, last)
     if model.keeps_weight_casts:
-        last.update(dict.fromkeys(_weight_casts(graph) & first.keys(), step_count - 1))
-    tensors = graph.tensors
+        last.update(dict.fromkeys(_weight_casts(graph) & first.keys(), end - 1))
+    tensors, unit_bytes = graph.tensors, model.alignment_bytes
     alive = {
-        name: Lifetime(name, _rounded(tensors[name].size_bytes, model.alignment_bytes), start, last[name] + 1)
+        name: Lifetime(name, -(-tensors[name].size_bytes // unit_bytes) * unit_bytes, start, last[name] + 1)
         for name, start in first.items()
-        if name in escaped and not tensors[name].is_weight
+        if name in escaped
     }
     if model.reuses_inputs:
-        _reuse_inputs(plan, owner, alive, pinned)
+        _reuse_inputs(plan, storage_of, alive, pinned)
     return tuple(alive.values())
-
-
-def _rounded(size_bytes: int, alignment_bytes: int) -> int:
-    return -(-size_bytes // alignment_bytes) * alignment_bytes
-
-
-def _escaping(plan: Schedule, owner: Mapping[str, str]) -> set[str]:
-    """Storages that live outside a kernel: read by another than their writer's, or written by a kernel of one op."""
-    writer: dict[str, int] = {}
-    escaped: set[str] = set()
-    for index, ops in enumerate(plan.steps):
-        alone = len(ops) == 1
-        for op in ops:
-            for name in op.inputs:
-                storage = owner.get(name, name)
-                if writer.get(storage, index) != index:
-                    escaped.add(storage)
-            for name in op.outputs:
-                storage = owner.get(name, name)
-                writer.setdefault(storage, index)
-                if alone:
-                    escaped.add(storage)
-    return escaped
 
 
 def _weight_casts(graph: Graph) -> set[str]:
@@ -158,35 +139,37 @@ def _weight_casts(graph: Graph) -> set[str]:
     }
 
 
-def _hold_arguments(graph: Graph, plan: Schedule, owner: Mapping[str, str], last: dict[str, int]) -> None:
+def _hold_arguments(graph: Graph, plan: Schedule, storage_of: Mapping[str, str], last: dict[str, int]) -> None:
     """Keep what a module call received until it returns: the interpreter's argument tuple owns it.
 
     Local variables that a ``forward`` keeps without need are not modelled: their names are not in the graph.
     """
+    if not graph.module_calls:
+        return
     producer_step = {name: plan.step_of[op.name] for op in graph.ops for name in op.outputs}
     for call in graph.module_calls:
         returned = max((producer_step.get(name, 0) for name in call.outputs), default=0)
         for name in call.inputs:
-            storage = owner.get(name, name)
-            if last.get(storage, returned) < returned:
+            storage = storage_of.get(name)
+            if storage is not None and last.get(storage, returned) < returned:
                 last[storage] = returned
 
 
-def _reuse_inputs(plan: Schedule, owner: Mapping[str, str], alive: dict[str, Lifetime], pinned: set[str]) -> None:
+def _reuse_inputs(plan: Schedule, storage_of: Mapping[str, str], alive: dict[str, Lifetime], pinned: set[str]) -> None:
     """Let a pointwise kernel write over an operand of the same size that dies with it."""
     moved: dict[str, str] = {}
     for index, ops in enumerate(plan.steps):
-        if any(op.kind not in _POINTWISE for op in ops):
+        if ops[0].kind not in _POINTWISE or any(op.kind not in _POINTWISE for op in ops):
             continue
         for result in [n for op in ops for n in op.outputs if n in alive]:
             for name in [n for op in ops for n in op.inputs]:
-                storage = owner.get(name, name)
+                storage = storage_of.get(name, name)
                 storage = moved.get(storage, storage)
                 operand, target = alive.get(storage), alive[result]
                 if operand is None or storage in pinned or storage == result or operand.end_step != index + 1:
                     continue
                 if operand.first_step < index and operand.size_bytes == target.size_bytes:
-                    alive[storage] = replace(operand, end_step=target.end_step)
+                    alive[storage] = operand._replace(end_step=target.end_step)
                     if result in pinned:
                         pinned.add(storage)
                     moved[result] = storage

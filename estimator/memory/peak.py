@@ -11,7 +11,7 @@ from estimator.ir.graph import Graph
 from estimator.memory.executor import Executor, executor_model
 from estimator.memory.liveness import Lifetime, Schedule, lifetimes, schedule
 from estimator.memory.planner import Allocation, arena_bytes, assign_offsets
-from estimator.memory.workspace import resident_workspace_bytes, workspace_bytes, workspace_rules
+from estimator.memory.workspace import resident_workspace_bytes, scratch_bytes, workspace_rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,33 +93,58 @@ def plan_memory(
     -----
     peak = weights + max over steps (Σ alive storages + workspace) + KV cache. Source: docs/model/memory.md.
     """
+    run = _run(graph, fused, runtime, unit_kind, layout)
+    inputs = set(graph.inputs)
+    return MemoryPlan(
+        weights_bytes=_weights_bytes(graph),
+        activation_bytes=run.activation_bytes,
+        workspace_bytes=run.workspace_bytes + resident_workspace_bytes(graph, runtime, unit_kind),
+        kv_cache_bytes=kv_cache_bytes,
+        input_bytes=sum(item.size_bytes for item in run.alive if item.storage in inputs),
+        working_set_bytes=max(run.totals, default=0),
+        timeline=tuple((ops[0].name, total) for ops, total in zip(run.schedule.steps, run.totals, strict=True)),
+        allocations=run.arena or tuple(map(Allocation, run.alive)),
+        executor=executor_model(runtime).executor,
+    )
+
+
+def peak_bytes(graph: Graph, *, fused: Sequence[Sequence[str]], runtime: str, unit_kind: UnitKind, layout: str) -> int:
+    """Return `MemoryPlan.peak_bytes` of `plan_memory` alone."""
+    run = _run(graph, fused, runtime, unit_kind, layout)
+    resident = resident_workspace_bytes(graph, runtime, unit_kind)
+    return _weights_bytes(graph) + run.activation_bytes + run.workspace_bytes + resident
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run, step by step; `totals` are live bytes and scratch of each, `arena` is () without one."""
+
+    schedule: Schedule
+    alive: tuple[Lifetime, ...]
+    totals: list[int]
+    activation_bytes: int
+    workspace_bytes: int
+    arena: tuple[Allocation, ...] = ()
+
+
+def _run(graph: Graph, fused: Sequence[Sequence[str]] | None, runtime: str, unit_kind: UnitKind, layout: str) -> _Run:
     model = executor_model(runtime)
     steps = schedule(graph, fused)
     alive = lifetimes(graph, steps, model)
-    rules = workspace_rules(runtime, unit_kind, layout)
-    scratch = [max((workspace_bytes(op, graph, rules) for op in ops), default=0) for ops in steps.steps]
+    scratch = scratch_bytes(steps.steps, graph, workspace_rules(runtime, unit_kind, layout))
     live = _live_bytes(alive, len(steps.steps))
     totals = [a + b for a, b in zip(live, scratch, strict=True)]
-    peak = max(range(len(totals)), key=totals.__getitem__, default=None)
+    peak = totals.index(max(totals)) if totals else None
     activation, workspace = (live[peak], scratch[peak]) if peak is not None else (0, 0)
-    allocations: tuple[Allocation, ...] = tuple(Allocation(item) for item in alive)
-    if model.executor is Executor.ARENA:
-        scratch_items = [Lifetime(f"workspace.{i}", s, i, i + 1) for i, s in enumerate(scratch) if s]
-        everything = assign_offsets((*alive, *scratch_items))
-        activation = arena_bytes(everything) - workspace
-        allocations = everything
-    inputs = set(graph.inputs)
-    return MemoryPlan(
-        weights_bytes=sum(t.size_bytes for t in graph.tensors.values() if t.is_weight),
-        activation_bytes=activation,
-        workspace_bytes=workspace + resident_workspace_bytes(graph, runtime, unit_kind),
-        kv_cache_bytes=kv_cache_bytes,
-        input_bytes=sum(item.size_bytes for item in alive if item.storage in inputs),
-        working_set_bytes=totals[peak] if peak is not None else 0,
-        timeline=_timeline(steps, totals),
-        allocations=allocations,
-        executor=model.executor,
-    )
+    if model.executor is not Executor.ARENA:
+        return _Run(steps, alive, totals, activation, workspace)
+    scratch_items = [Lifetime(f"workspace.{i}", size, i, i + 1) for i, size in enumerate(scratch) if size]
+    arena = assign_offsets((*alive, *scratch_items))
+    return _Run(steps, alive, totals, arena_bytes(arena) - workspace, workspace, arena)
+
+
+def _weights_bytes(graph: Graph) -> int:
+    return sum([tensor.size_bytes for tensor in graph.tensors.values() if tensor.is_weight])
 
 
 def _live_bytes(alive: Iterable[Lifetime], step_count: int) -> list[int]:
@@ -128,7 +153,3 @@ def _live_bytes(alive: Iterable[Lifetime], step_count: int) -> list[int]:
         change[item.first_step] += item.size_bytes
         change[item.end_step] -= item.size_bytes
     return list(accumulate(change[:step_count]))
-
-
-def _timeline(steps: Schedule, totals: Sequence[int]) -> tuple[tuple[str, int], ...]:
-    return tuple((ops[0].name, total) for ops, total in zip(steps.steps, totals, strict=True))

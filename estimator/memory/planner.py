@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from estimator.memory.liveness import Lifetime
 
 
-@dataclass(frozen=True, slots=True)
-class Allocation:
+class Allocation(NamedTuple):
     """One storage's place.
 
     Attributes
@@ -43,19 +42,20 @@ def assign_offsets(lifetimes: Sequence[Lifetime]) -> tuple[Allocation, ...]:
     algorithm 2; TensorFlow Lite's ``arena_planner.cc`` orders the same way.
     """
     order = sorted(range(len(lifetimes)), key=lambda i: (-lifetimes[i].size_bytes, lifetimes[i].first_step, i))
-    steps = max((item.end_step for item in lifetimes), default=0)
-    placed_at: list[list[int]] = [[] for _ in range(steps)]
+    placed_at: list[list[int]] = [[] for _ in range(max([item.end_step for item in lifetimes], default=0))]
     offsets = [0] * len(lifetimes)
+    ends = [0] * len(lifetimes)
     for index in order:
-        item = lifetimes[index]
-        span = range(item.first_step, item.end_step)
-        if item.size_bytes:
-            neighbours = {other for step in span for other in placed_at[step]}
-            taken = sorted((offsets[other], offsets[other] + lifetimes[other].size_bytes) for other in neighbours)
-            offsets[index] = _best_fit(taken, item.size_bytes)
-            for step in span:
-                placed_at[step].append(index)
-    return tuple(Allocation(item, offset) for item, offset in zip(lifetimes, offsets, strict=True))
+        _, size_bytes, first_step, end_step = lifetimes[index]
+        if not size_bytes:
+            continue
+        span = placed_at[first_step:end_step]
+        neighbours = set().union(*span)
+        start = _best_fit(sorted([(offsets[other], ends[other]) for other in neighbours]), size_bytes)
+        offsets[index], ends[index] = start, start + size_bytes
+        for placed in span:
+            placed.append(index)
+    return tuple(map(Allocation, lifetimes, offsets))
 
 
 def _best_fit(taken: Sequence[tuple[int, int]], size_bytes: int) -> int:

@@ -7,7 +7,7 @@ is not the same as none: `docs/model/memory.md` says where.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -193,4 +193,10 @@ def workspace_rules(runtime: str, unit_kind: UnitKind, layout: str = "nchw") -> 
 
 def workspace_bytes(op: Op, graph: Graph, rules: tuple[WorkspaceRule, ...]) -> int:
     """Scratch of one op under `rules`."""
-    return sum(rule.bytes_of(op, graph) for rule in rules if op.kind in rule.kinds)
+    return sum([rule.bytes_of(op, graph) for rule in rules if op.kind in rule.kinds])
+
+
+def scratch_bytes(steps: Sequence[Sequence[Op]], graph: Graph, rules: tuple[WorkspaceRule, ...]) -> list[int]:
+    """Scratch of each step: its kernel's most demanding op's."""
+    kinds = frozenset[OpKind]().union(*[rule.kinds for rule in rules])
+    return [max([workspace_bytes(op, graph, rules) if op.kind in kinds else 0 for op in ops]) for ops in steps]

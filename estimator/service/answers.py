@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from estimator.catalogue.device import Device, Unit
 from estimator.catalogue.loader import list_devices, load_device, resolve
 from estimator.dtypes import Precision
-from estimator.engine import EstimateOptions, estimate
+from estimator.engine import EstimateOptions, estimate, estimate_columns
 from estimator.errors import BadOptionError, EstimatorError, GraphError
 from estimator.frontends.onnx_model import parse_onnx
 from estimator.ir.graph import Graph
 from estimator.ir.tensor import Shape
-from estimator.result import Estimate, ProvenanceKind
+from estimator.result import Estimate, EstimateColumns, ProvenanceKind
 from estimator.service.device_message import device_to_message, summary_to_message
 from estimator.service.estimate_message import estimate_to_message
 from estimator.service.graph_batch import GraphBatch
@@ -31,6 +33,7 @@ MAX_NAME: Final = 256
 MAX_COUNT: Final = (1 << 63) - 1
 
 EstimateFunction = Callable[[Graph, Device, Unit, EstimateOptions], Estimate]
+ColumnsFunction = Callable[[Iterable[Graph | EstimatorError], Device, Unit, EstimateOptions], EstimateColumns]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,37 +45,6 @@ class ResolvedTarget:
     options: EstimateOptions
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One network on one target, as a batch answers it."""
-
-    latency_us: tuple[float, float, float]
-    peak_memory_bytes: int
-    error: EstimatorError | None = None
-
-    @classmethod
-    def of_estimate(cls, estimate: Estimate) -> Cell:
-        """Keep what the columns hold."""
-        latency = estimate.latency
-        quantiles_us = (us_from_s(latency.p10_s), us_from_s(latency.p50_s), us_from_s(latency.p90_s))
-        return cls(quantiles_us, estimate.memory.peak_bytes)
-
-    @classmethod
-    def of_error(cls, error: EstimatorError) -> Cell:
-        """Stand where an answer is missing."""
-        return cls((math.nan, math.nan, math.nan), 0, error)
-
-    def append_to(self, columns: pb.EstimateColumns, graph_index: int, target_index: int) -> None:
-        """Append one entry to each column."""
-        p10, p50, p90 = self.latency_us
-        columns.latency_us.p10.append(p10)
-        columns.latency_us.p50.append(p50)
-        columns.latency_us.p90.append(p90)
-        columns.peak_memory_bytes.append(self.peak_memory_bytes)
-        if self.error is not None:
-            columns.errors.append(item_error(graph_index, target_index, self.error))
-
-
 @dataclass(frozen=True)
 class Answers:
     """The service without its transport.
@@ -81,12 +53,13 @@ class Answers:
     ----------
     limits : Limits
         Sizes that are accepted.
-    estimate_graph : callable
-        `engine.estimate`; tests put failures here.
+    estimate_graph, estimate_many : callable
+        `engine.estimate` and `engine.estimate_columns`; tests put failures here.
     """
 
     limits: Limits = field(default_factory=Limits)
     estimate_graph: EstimateFunction = estimate
+    estimate_many: ColumnsFunction = estimate_columns
 
     def list_devices(self, request: pb.ListDevicesRequest, budget: Budget) -> pb.ListDevicesResponse:
         """Summarise the catalogue."""
@@ -128,30 +101,14 @@ class Answers:
         batch = GraphBatch(request.batch, self.limits)
         self.limits.check("cells", len(batch) * len(request.targets))
         targets = [self.resolve(target, f"targets[{i}]") for i, target in enumerate(request.targets)]
-        columns = pb.EstimateColumns(graph_count=len(batch), target_count=len(targets))
-        known: dict[bytes, tuple[Cell, ...]] = {}  # a search asks for its survivors again and again
-        for index in range(len(batch)):
-            fingerprint = batch.fingerprint(index)
-            if fingerprint not in known:
-                known[fingerprint] = tuple(self._cells(batch, index, targets, budget))
-            for position, cell in enumerate(known[fingerprint]):
-                cell.append_to(columns, index, position)
-        return pb.BatchEstimateResponse(columns=columns)
-
-    def _cells(
-        self, batch: GraphBatch, index: int, targets: Sequence[ResolvedTarget], budget: Budget
-    ) -> Iterator[Cell]:
-        try:
-            graph = batch.graph(index)
-        except EstimatorError as error:
-            yield from (Cell.of_error(error) for _ in targets)
-            return
-        for target in targets:
-            budget.check()
-            try:
-                yield Cell.of_estimate(self.estimate_on(graph, target))
-            except EstimatorError as error:
-                yield Cell.of_error(error)
+        first_of: dict[bytes, int] = {}  # a search asks for its survivors again and again
+        same = [first_of.setdefault(batch.fingerprint(index), index) for index in range(len(batch))]
+        distinct, place = np.unique(np.array(same, dtype=np.int64), return_inverse=True)
+        answers = [
+            self.estimate_many(_graphs(batch, distinct.tolist(), budget), target.device, target.unit, target.options)
+            for target in targets
+        ]
+        return pb.BatchEstimateResponse(columns=_columns_message(answers, place))
 
     def estimate_on(self, graph: Graph, target: ResolvedTarget) -> Estimate:
         """Estimate a graph on a target; its counts then fit the wire."""
@@ -201,6 +158,41 @@ class Answers:
             source=SOURCE_OF[target.source],
         )
         return ResolvedTarget(device, unit, options)
+
+
+def _graphs(batch: GraphBatch, indices: Sequence[int], budget: Budget) -> Iterator[Graph | EstimatorError]:
+    """Build graphs one after another, as long as somebody waits; an error stands for one that is wrong."""
+    for index in indices:
+        budget.check()
+        try:
+            graph: Graph | EstimatorError = batch.graph(index)
+        except EstimatorError as error:
+            graph = error
+        yield graph
+
+
+def _columns_message(answers: Sequence[EstimateColumns], place: NDArray[np.int64]) -> pb.EstimateColumns:
+    """Lay out answers, one of each target, graph-major; graph number i has its answer at ``place[i]``."""
+
+    def column(of_target: Iterable[NDArray[Any]]) -> list[Any]:
+        return np.stack(list(of_target), axis=1)[place].ravel().tolist()
+
+    return pb.EstimateColumns(
+        graph_count=len(place),
+        target_count=len(answers),
+        latency_us=pb.QuantileColumns(
+            p10=column(us_from_s(one.p10_s) for one in answers),
+            p50=column(us_from_s(one.p50_s) for one in answers),
+            p90=column(us_from_s(one.p90_s) for one in answers),
+        ),
+        peak_memory_bytes=column(one.peak_bytes for one in answers),
+        errors=[
+            item_error(graph_index, target_index, one.failures[number])
+            for graph_index, number in enumerate(place.tolist())
+            for target_index, one in enumerate(answers)
+            if number in one.failures
+        ],
+    )
 
 
 def find_device(reference: str) -> tuple[Device, Unit]:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -19,6 +20,8 @@ from estimator.service.graph_message import ROLE_OF, attrs_from_message, kind_fr
 from estimator.service.limits import Limits
 from estimator.v1 import graph_pb2 as pb
 
+MOST_TENSORS: Final = 200_000
+"""Tensors of nodes that are kept for other graphs of the batch, some 40 MB."""
 _SOURCES: Final = (TensorRole.INPUT, TensorRole.PARAMETER, TensorRole.BUFFER, TensorRole.CONSTANT)
 
 
@@ -48,6 +51,10 @@ class GraphBatch:
         limits.check("nodes", len(message.op_index))
         self.ops = tuple(_distinct_op(op, f"ops[{i}]") for i, op in enumerate(message.ops))
         self._arrays = check_arrays(message, self.ops, limits)
+        self._sound: dict[int, bool] = {}  # of the entries that were used
+        self._fed_count = [len(op.fed) for op in self.ops]
+        self._nodes: dict[tuple[int, ...], _Node] = {}
+        self._kept_tensors = 0
 
     def __len__(self) -> int:
         return len(self._arrays.graph_offsets) - 1
@@ -95,25 +102,40 @@ class GraphBatch:
         reads = (arrays.source_value[first_edge : int(arrays.edge_offsets[end])] - base).tolist()
         tensors: dict[str, TensorSpec] = {}
         ops: list[Op] = []
+        inputs: list[str] = []
+        sound = True
         for number, (entry, value, edge) in enumerate(nodes):
-            op = self.ops[entry]
-            outputs = _declare(tensors, op, value)
-            if op.source_role is None:
-                inputs = _operands(tensors, op, number, reads[edge - first_edge :])
-                ops.append(Op(f"{op.kind}_{number}", op.kind, inputs, outputs, op.attrs, in_place=op.in_place))
+            edge -= first_edge
+            key = (number, entry, value, *reads[edge : edge + self._fed_count[entry]])
+            node = self._nodes.get(key) or self._add_node(key)
+            tensors.update(node.tensors)
+            inputs += node.inputs
+            ops += node.ops
+            sound = sound and node.is_sound
         calls = self._calls(index, base)
-        return validate(
-            Graph(
-                name="network",
-                tensors=tensors,
-                inputs=tuple(name for name, t in tensors.items() if t.role is TensorRole.INPUT),
-                outputs=self._outputs(index, base, ops),
-                ops=tuple(ops),
-                modules=tuple(ModuleSpec(call.path, "") for call in calls),
-                module_calls=calls,
-                source_format="batch",
-            )
+        graph = Graph(
+            name="network",
+            tensors=tensors,
+            inputs=tuple(inputs),
+            outputs=self._outputs(index, base, ops),
+            ops=tuple(ops),
+            modules=tuple(ModuleSpec(call.path, "") for call in calls),
+            module_calls=calls,
+            source_format="batch",
         )
+        return graph if sound else validate(graph)
+
+    def _add_node(self, key: tuple[int, ...]) -> _Node:
+        """Make a node from its number in the graph, its entry, its first value and the values that it reads."""
+        number, entry, value, *reads = key
+        if self._kept_tensors > MOST_TENSORS:
+            self._nodes.clear()
+            self._kept_tensors = 0
+        if entry not in self._sound:
+            self._sound[entry] = _is_sound(self.ops[entry])
+        node = self._nodes[key] = _made(number, self.ops[entry], value, reads, is_sound=self._sound[entry])
+        self._kept_tensors += len(node.tensors)
+        return node
 
     def _calls(self, index: int, base: int) -> tuple[ModuleCall, ...]:
         """Make module calls, each of a module of its own: which module it was does not travel."""
@@ -136,26 +158,47 @@ class GraphBatch:
         return tuple(name for op in ops for name in op.outputs if name not in read)
 
 
-def _declare(tensors: dict[str, TensorSpec], op: DistinctOp, value: int) -> tuple[str, ...]:
-    names = []
-    for offset, spec in enumerate(op.results):
-        name = f"v{value + offset}"
-        tensors[name] = _named(spec, name)
-        names.append(name)
-    return tuple(names)
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """What one node adds to a graph: tensors by name, an input or none, an op or none; see `_is_sound`."""
+
+    tensors: Mapping[str, TensorSpec]
+    inputs: tuple[str, ...]
+    ops: tuple[Op, ...]
+    is_sound: bool
 
 
-def _operands(tensors: dict[str, TensorSpec], op: DistinctOp, number: int, reads: Sequence[int]) -> tuple[str, ...]:
-    names = []
+def _made(number: int, op: DistinctOp, value: int, reads: Sequence[int], *, is_sound: bool = False) -> _Node:
+    outputs = tuple([f"v{value + offset}" for offset in range(len(op.results))])
+    tensors = dict(zip(outputs, map(_named, op.results, outputs), strict=True))
+    if op.source_role is not None:
+        return _Node(tensors, outputs if op.source_role is TensorRole.INPUT else (), (), is_sound)
+    inputs: list[str] = []
     edges = iter(reads)
     for position, spec in enumerate(op.operands):
         if spec.role is TensorRole.ACTIVATION:
-            names.append(f"v{next(edges)}")
-            continue
-        name = f"w{number}.{position}"
-        tensors[name] = _named(spec, name)
-        names.append(name)
-    return tuple(names)
+            inputs.append(f"v{next(edges)}")
+        else:
+            name = f"w{number}.{position}"
+            inputs.append(name)
+            tensors[name] = _named(spec, name)
+    made = Op(f"{op.kind}_{number}", op.kind, tuple(inputs), outputs, op.attrs, in_place=op.in_place)
+    return _Node(tensors, (), (made,), is_sound)
+
+
+def _is_sound(op: DistinctOp) -> bool:
+    """Whether graphs may have this node: all that `validate` asks of a graph and `check_arrays` does not.
+
+    A graph in which some node is not is validated whole, for the error to name it.
+    """
+    fed = [_named(spec, f"v{value}") for value, spec in enumerate(op.fed)]
+    node = _made(0, op, len(fed), range(len(fed)))
+    sources = {spec.name: replace(spec, role=TensorRole.INPUT) for spec in fed}
+    try:
+        validate(Graph("node", sources | dict(node.tensors), (*sources, *node.inputs), (), node.ops))
+    except GraphError:
+        return False
+    return True
 
 
 def _named(spec: TensorSpec, name: str) -> TensorSpec:

@@ -6,7 +6,7 @@ how the working set compares with the cache, where the kernel stands on the roof
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
@@ -21,6 +21,7 @@ from estimator.timing.roofline import (
     multiplied_macs,
     roofline_times,
     runs_in_lanes,
+    spilled_share,
     weight_pass_s,
 )
 
@@ -101,15 +102,31 @@ class KernelFeatures:
     def __len__(self) -> int:
         return len(self.class_index)
 
+    def taken(self, rows: IntArray) -> KernelFeatures:
+        """Return these rows, in this order."""
+        times = RooflineTimes(self.times.compute_s[rows], self.times.memory_s[rows])
+        return replace(self, times=times, **{name: getattr(self, name)[rows] for name in _ARRAYS})
+
     def columns(self, names: tuple[str, ...]) -> FloatArray:
         """Columns of `matrix` by name [kernel, name]."""
         return self.matrix if names == FEATURE_NAMES else self.matrix[:, [_COLUMN[name] for name in names]]
 
 
-def kernel_features(table: KernelTable, ceilings: Ceilings) -> KernelFeatures:
-    """Compute the features of every kernel of `table` on a unit with these ceilings."""
+_ARRAYS: Final = tuple(field.name for field in fields(KernelFeatures) if field.name != "times")
+
+
+def kernel_features(table: KernelTable, ceilings: Ceilings, spilled: FloatArray | None = None) -> KernelFeatures:
+    """Compute the features of every kernel of `table` on a unit with these ceilings.
+
+    Parameters
+    ----------
+    spilled : array [kernel], optional
+        `spilled_share` of the network that launches a kernel; without it the table is one network's.
+    """
+    if spilled is None:
+        spilled = spilled_share((table.weight_bytes * table.count).sum(), ceilings)
     times = roofline_times(table, ceilings)
-    weight_s = weight_pass_s(table, ceilings)
+    weight_s = weight_pass_s(table, ceilings, spilled)
     busy_floor_s = _busy_floor_s(table, ceilings)
     product = is_product(table)
     bytes_moved = np.maximum(table.bytes_read + table.bytes_written, 1.0)

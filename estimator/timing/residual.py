@@ -13,8 +13,12 @@ from estimator.catalogue.calibration import FloatArray, Residual
 
 
 def kernel_matrix(left: FloatArray, right: FloatArray, length: float) -> FloatArray:
-    """Squared-exponential similarities [left, right], in (0, 1]."""
-    squared = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)[None, :] - 2.0 * left @ right.T
+    """Squared-exponential similarities [left, right], in (0, 1].
+
+    Rows of `left` have the same bits however many there are (`einsum`: a BLAS product's depend on that).
+    """
+    products = np.einsum("lf,rf->lr", left, right)
+    squared = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)[None, :] - 2.0 * products
     similarity: FloatArray = np.exp(-np.maximum(squared, 0.0) / (2.0 * length**2))
     return similarity
 
@@ -22,4 +26,4 @@ def kernel_matrix(left: FloatArray, right: FloatArray, length: float) -> FloatAr
 def residual_log_factors(residual: Residual, composition: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Log time factor and similarity to the nearest anchor of every composition [record, feature]."""
     similarity = kernel_matrix(composition, residual.anchors, residual.length)
-    return similarity @ residual.weights, similarity.max(axis=1)
+    return np.einsum("ra,a->r", similarity, residual.weights), similarity.max(axis=1)

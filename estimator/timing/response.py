@@ -15,12 +15,13 @@ Source: docs/model/time.md; the smooth maximum's exponent 3 and every term's gai
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
 
 from estimator.catalogue.calibration import ContextOffset, FloatArray, Network, Response
+from estimator.lowering.kernel import IntArray
 from estimator.timing.features import FLOOR_S, KernelFeatures
 
 SMOOTH_MAX: Final = 3.0
@@ -43,6 +44,10 @@ class KernelTimes:
     dispatch_s: FloatArray
     fixed_s: float
 
+    def taken(self, rows: IntArray) -> KernelTimes:
+        """Return these rows, in this order."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in _PER_ROW})
+
     @property
     def compute_bound(self) -> np.ndarray:
         """Boolean [kernel]: arithmetic takes at least as long as memory does."""
@@ -55,6 +60,9 @@ class KernelTimes:
         return self.body_s + self.overhead_s
 
 
+_PER_ROW: Final = tuple(field.name for field in fields(KernelTimes) if field.name != "fixed_s")
+
+
 def combined_offset(offsets: tuple[ContextOffset, ...], class_count: int) -> ContextOffset:
     """Sum of the offsets of all contexts that apply; zero without any."""
     total = np.zeros(4 + class_count)
@@ -64,11 +72,13 @@ def combined_offset(offsets: tuple[ContextOffset, ...], class_count: int) -> Con
 
 
 def network_log_factor(network: Network, feature_names: tuple[str, ...], features: KernelFeatures) -> FloatArray:
-    """Bounded log time factor of every kernel."""
+    """Bounded log time factor of every kernel; with the same bits however many there are, hence `einsum`."""
     standard = (features.columns(feature_names) - network.feature_mean) / network.feature_scale
-    hidden = np.tanh(standard @ network.hidden + network.hidden_by_class[features.class_index])
-    second = np.tanh(hidden @ network.second + network.second_bias)
-    return network.limit * np.tanh(second @ network.output + network.output_bias)
+    hidden = np.einsum("kf,fh->kh", standard, network.hidden) + network.hidden_by_class[features.class_index]
+    second = np.einsum("kh,hs->ks", np.tanh(hidden), network.second) + network.second_bias
+    output = np.einsum("ks,s->k", np.tanh(second), network.output) + network.output_bias
+    log_factor: FloatArray = network.limit * np.tanh(output)
+    return log_factor
 
 
 def saturation_log(response: Response, features: KernelFeatures) -> FloatArray:

@@ -421,10 +421,20 @@ def multiplied_macs(table: KernelTable, ceilings: Ceilings) -> FloatArray:
     return np.where(shrinks, table.macs / WINOGRAD_REDUCTION, table.macs)
 
 
-def weight_pass_s(table: KernelTable, ceilings: Ceilings) -> FloatArray:
-    """Seconds of one pass over every kernel's weights [kernel], but for the share that stays on chip."""
-    total = float((table.weight_bytes * table.count).sum())
-    spilled = max(0.0, 1.0 - ceilings.kept_weight_bytes / total) if total else 0.0
+def spilled_share(weight_bytes: FloatArray, ceilings: Ceilings) -> FloatArray:
+    """Share of a network's weights [network] that does not stay on chip."""
+    kept = ceilings.kept_weight_bytes / np.maximum(weight_bytes, 1.0)
+    return np.asarray(np.maximum(1.0 - kept, 0.0), dtype=np.float64)
+
+
+def weight_pass_s(table: KernelTable, ceilings: Ceilings, spilled: FloatArray) -> FloatArray:
+    """Seconds of one pass over every kernel's weights [kernel], but for the share that stays on chip.
+
+    Parameters
+    ----------
+    spilled : array [kernel] or []
+        `spilled_share` of the kernel's network.
+    """
     return np.asarray(table.weight_bytes * spilled / ceilings.dram_bytes_per_s, dtype=np.float64)
 
 

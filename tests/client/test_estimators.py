@@ -211,8 +211,8 @@ class Failing:
 
 
 @contextmanager
-def server_with(estimate_graph):
-    answers = Answers(estimate_graph=estimate_graph)
+def server_with(estimate_graph, estimate_many=engine.estimate_columns):
+    answers = Answers(estimate_graph=estimate_graph, estimate_many=estimate_many)
     with Server(ServerOptions(listen="localhost:0", grace_s=0), answers) as running:
         yield running
 
@@ -249,11 +249,15 @@ def test_no_other_failure_is_tried_again():
 def test_a_deadline_that_passes_is_a_timeout_that_names_the_limit():
     go = threading.Event()
 
-    def wait(*arguments):
-        go.wait(WAIT_S)
-        return engine.estimate(*arguments)
+    def waiting(estimate):
+        def wait(*arguments):
+            go.wait(WAIT_S)
+            return estimate(*arguments)
 
-    with server_with(wait) as server, connect(server.address, "sd865", timeout_s=0.1) as remote:
+        return wait
+
+    slow = waiting(engine.estimate), waiting(engine.estimate_columns)
+    with server_with(*slow) as server, connect(server.address, "sd865", timeout_s=0.1) as remote:
         for call in (remote.latency_ms, lambda graph: remote.estimate_many([graph])):
             with pytest.raises(ServiceTimeoutError, match=r"within 0\.1 s") as caught:
                 call(mlp())

@@ -12,8 +12,9 @@ from estimator.ir.graph import Graph
 from estimator.ir.op import FunctionAttrs, Op, OpKind, SoftmaxAttrs
 from estimator.ir.tensor import TensorRole, TensorSpec
 from estimator.ir.text import parse_graph
-from estimator.lowering.fuse import RuntimeRules, Target, lower
+from estimator.lowering.fuse import lower
 from estimator.lowering.kernel import KernelClass, KernelGraph
+from estimator.lowering.rule import RuntimeRules, Target
 from estimator.lowering.runtimes import runtime_names, runtime_rules
 
 UNFUSED = RuntimeRules(name="unfused", rules=())

@@ -5,8 +5,9 @@ import pytest
 from estimator.catalogue.device import UnitKind
 from estimator.dtypes import Precision
 from estimator.ir.text import parse_graph
-from estimator.lowering.fuse import Target, lower
+from estimator.lowering.fuse import lower
 from estimator.lowering.kernel import Kernel, KernelClass
+from estimator.lowering.rule import Target
 from estimator.lowering.runtimes import runtime_rules
 from estimator.lowering.runtimes.inductor_cpu import (
     ALIASED_WEIGHT_PASSES,

@@ -8,8 +8,10 @@ from estimator.catalogue.device import UnitKind
 from estimator.catalogue.loader import load_device
 from estimator.dtypes import DType, Precision
 from estimator.ir.text import parse_graph
-from estimator.lowering.fuse import Target, lower, typed
+from estimator.lowering.fuse import lower
 from estimator.lowering.kernel import Kernel, KernelClass
+from estimator.lowering.precision import Retyping, apply_precision
+from estimator.lowering.rule import Target
 from estimator.lowering.runtimes import runtime_rules
 from estimator.timing.roofline import ceilings_of
 
@@ -44,7 +46,8 @@ output y
 
 def kernels(text: str, kind: UnitKind, precision: Precision = Precision.W8A16) -> tuple[Kernel, ...]:
     rules, target = runtime_rules("onnxruntime"), Target(kind, precision, "nchw")
-    return lower(typed(parse_graph(text), rules, target), rules, target).kernels
+    graph = apply_precision(parse_graph(text), precision, Retyping(precision, rules.activations_in(target)))
+    return lower(graph, rules, target).kernels
 
 
 def test_a_cpu_multiplies_16_bit_activations_in_fp32_between_conversions():

@@ -3,7 +3,8 @@ from __future__ import annotations
 from estimator.catalogue.device import UnitKind
 from estimator.dtypes import Precision
 from estimator.ir.text import parse_graph
-from estimator.lowering.fuse import Target, lower
+from estimator.lowering.fuse import lower
+from estimator.lowering.rule import Target
 from estimator.lowering.runtimes import runtime_rules
 
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 from estimator.catalogue.device import UnitKind
 from estimator.dtypes import Precision
 from estimator.ir.text import parse_graph
-from estimator.lowering.fuse import Target, lower
+from estimator.lowering.fuse import lower
 from estimator.lowering.kernel import Kernel, KernelClass
 from estimator.lowering.precision import apply_precision
+from estimator.lowering.rule import Target
 from estimator.lowering.runtimes import runtime_rules
 
 INPUT_BYTES = 2 * (1 * 8 * 4 * 4)  # fp16

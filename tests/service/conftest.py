@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import grpc
 import pytest
 
+from estimator.engine import estimate, estimate_columns
 from estimator.service.answers import Answers
 from estimator.service.limits import Limits
 from estimator.service.server import Server, ServerOptions
@@ -22,10 +23,10 @@ class Running:
 
 
 @contextmanager
-def running(estimate_graph=None, **options):
+def running(estimate_graph=estimate, estimate_many=estimate_columns, **options):
     """Serve for the length of a block."""
     limits = options.pop("limits", Limits())
-    answers = Answers(limits) if estimate_graph is None else Answers(limits, estimate_graph)
+    answers = Answers(limits, estimate_graph, estimate_many)
     with (
         Server(ServerOptions(listen="localhost:0", grace_s=0, limits=limits, **options), answers) as server,
         grpc.insecure_channel(server.address) as channel,

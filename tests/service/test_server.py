@@ -14,7 +14,7 @@ from estimator.catalogue.loader import device_ids, load_device
 from estimator.client.batch_builder import BatchBuilder
 from estimator.client.device_message import device_from_message
 from estimator.client.graph_message import graph_to_message
-from estimator.engine import estimate
+from estimator.engine import estimate, estimate_columns
 from estimator.errors import BadOptionError
 from estimator.service.limits import Limits
 from estimator.service.server import SERVICE, Server, ServerOptions, describe
@@ -187,7 +187,7 @@ def test_batch_columns_are_graph_major(service):
 def test_a_network_that_comes_again_is_estimated_once(serving):
     gate = Gate()
     gate.go.set()
-    with serving(gate) as up:
+    with serving(gate.one, gate.many) as up:
         request = pb.BatchEstimateRequest(batch=batch(mlp(1), mlp(2), mlp(1), mlp(1)), targets=[TARGET])
         columns = up.stub.BatchEstimate(request, timeout=WAIT_S).columns
     assert gate.calls == 2
@@ -290,23 +290,29 @@ def test_too_many_streams_are_refused_at_once(serving):
 
 # ---------------------------------------------------------------- deadlines and cancellation
 class Gate:
-    """An engine that says when it starts, and waits to be let go."""
+    """An engine that says when it starts on a network, and waits to be let go."""
 
     def __init__(self):
         self.started = threading.Semaphore(0)
         self.go = threading.Event()
         self.calls = 0
 
-    def __call__(self, *arguments):
+    def passing(self, graph):
         self.calls += 1
         self.started.release()
         self.go.wait(WAIT_S)
-        return estimate(*arguments)
+        return graph
+
+    def one(self, graph, *arguments):
+        return estimate(self.passing(graph), *arguments)
+
+    def many(self, graphs, *arguments):
+        return estimate_columns(map(self.passing, graphs), *arguments)
 
 
 def test_work_stops_after_a_cancellation(serving):
     gate = Gate()
-    with serving(gate) as up:
+    with serving(gate.one, gate.many) as up:
         call = up.stub.BatchEstimate.future(
             pb.BatchEstimateRequest(batch=batch(*map(mlp, range(1, 51))), targets=[TARGET]), timeout=WAIT_S
         )
@@ -328,7 +334,7 @@ def wait_until_told(up):
 
 def test_work_stops_after_the_deadline(serving):
     gate = Gate()
-    with serving(gate) as up:
+    with serving(gate.one, gate.many) as up:
         request = pb.BatchEstimateRequest(batch=batch(*map(mlp, range(1, 51))), targets=[TARGET])
         code, _, _ = refusal(up.stub.BatchEstimate, request, timeout=0.2)
         gate.go.set()
@@ -345,7 +351,7 @@ def test_the_service_sets_a_deadline_of_its_own(serving):
 
 def test_health_answers_while_every_other_call_waits(serving):
     gate = Gate()
-    with serving(gate, limits=Limits(calls=4)) as up:
+    with serving(gate.one, gate.many, limits=Limits(calls=4)) as up:
         request = pb.EstimateRequest(model=model(), target=TARGET)
         waiting = [up.stub.Estimate.future(request, timeout=WAIT_S) for _ in range(3)]
         for _ in waiting:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from estimator.errors import UnknownRuntimeError
-from estimator.lowering.fuse import RuntimeRules
+from estimator.lowering.rule import RuntimeRules
 from estimator.lowering.runtimes import onnxruntime, qnn, tensorrt, tflite, torch_compile, torch_eager
 
 _RUNTIMES = {

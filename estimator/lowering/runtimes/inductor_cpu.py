@@ -13,13 +13,14 @@ from typing import Final
 
 from estimator.catalogue.device import UnitKind
 from estimator.costs.normalisation import has_stored_statistics
-from estimator.ir.graph import Graph
+from estimator.ir.graph import SpecBook
 from estimator.ir.op import ConvAttrs, NormAttrs, Op, OpKind, ReduceAttrs, SoftmaxAttrs
 from estimator.lowering.aten_convolution import needs_columns, takes_onednn
 from estimator.lowering.classify import function_of
-from estimator.lowering.fuse import Expansion, Lowering, channels_last
+from estimator.lowering.group import channels_last
 from estimator.lowering.kernel import Kernel, KernelClass, moving_kernel
 from estimator.lowering.patterns import PRODUCT_KINDS
+from estimator.lowering.rule import Expansion, OpContext
 
 ALIASED_STRIDE_BYTES: Final = 4096
 """Rows of a filter this far apart (or a multiple) fall into one set of a first-level cache of 64 sets of 64 bytes."""
@@ -39,19 +40,19 @@ BATCH_NORM_SPECIAL_FLOPS: Final = 120
 """1 ÷ sqrt(variance + ε) is evaluated per vector, inside the loop over pixels: channels are innermost."""
 
 
-def on_cpu(lowering: Lowering) -> bool:
+def on_cpu(context: OpContext) -> bool:
     """Whether inductor generates C++."""
-    return lowering.target.unit_kind is UnitKind.CPU
+    return context.target.unit_kind is UnitKind.CPU
 
 
-def computes_statistics(op: Op, graph: Graph) -> bool:
+def computes_statistics(op: Op, graph: SpecBook) -> bool:
     """Whether a batch norm reduces its input rather than applying stored statistics (weight standardisation)."""
     if not isinstance(op.attrs, NormAttrs) or op.attrs.function != "batch":
         return False
-    return not has_stored_statistics(op, graph.inputs_of(op))
+    return not has_stored_statistics(op, tuple(graph.tensors[name] for name in op.inputs))
 
 
-def _special_flops(op: Op, graph: Graph) -> int:
+def _special_flops(op: Op, graph: SpecBook) -> int:
     elements = graph.tensors[op.outputs[0]].numel if op.outputs else 0
     if isinstance(op.attrs, NormAttrs):
         per_element = (
@@ -64,7 +65,7 @@ def _special_flops(op: Op, graph: Graph) -> int:
     return per_element * elements
 
 
-def _loop_extents(op: Op, graph: Graph) -> tuple[int, int]:
+def _loop_extents(op: Op, graph: SpecBook) -> tuple[int, int]:
     """(elements of the loop nest, independent iterations of its outer loops; 0 where all elements are)."""
     shapes = [graph.tensors[n].numel for n in op.inputs if not graph.tensors[n].is_weight]
     result = graph.tensors[op.outputs[0]]
@@ -79,13 +80,13 @@ def _loop_extents(op: Op, graph: Graph) -> tuple[int, int]:
     return elements, 0
 
 
-def _reduces_innermost(op: Op, attrs: ReduceAttrs, graph: Graph) -> bool:
+def _reduces_innermost(op: Op, attrs: ReduceAttrs, graph: SpecBook) -> bool:
     """Whether the axis that is contiguous in memory (channels, of an image) is among those reduced."""
     rank = len(graph.tensors[op.inputs[0]].shape)
     return (1 if rank == 4 else rank - 1) in attrs.axes
 
 
-def _norm_rows(op: Op, attrs: NormAttrs, graph: Graph) -> int:
+def _norm_rows(op: Op, attrs: NormAttrs, graph: SpecBook) -> int:
     x = graph.tensors[op.inputs[0]]
     match attrs.function:
         case "batch":
@@ -99,11 +100,11 @@ def _norm_rows(op: Op, attrs: NormAttrs, graph: Graph) -> int:
     return 0
 
 
-def refine(kernel: Kernel, ops: Sequence[Op], lowering: Lowering) -> Kernel:
+def refine(kernel: Kernel, ops: Sequence[Op], context: OpContext) -> Kernel:
     """Add what a CPU's timing asks of a kernel beyond traffic and FLOPs."""
-    if not on_cpu(lowering):
+    if not on_cpu(context):
         return kernel
-    graph = lowering.graph
+    graph = context.graph
     product = next((op for op in ops if op.kind in PRODUCT_KINDS), None)
     if product is not None:
         if _is_matrix_product(product, graph):
@@ -139,72 +140,72 @@ def _in_query_blocks(kernel: Kernel) -> Kernel:
     return replace(kernel, gemm=replace(gemm, n=max(FLOATS_PER_LINE, block)))
 
 
-def _runs_plain(op: Op, lowering: Lowering) -> bool:
+def _runs_plain(op: Op, context: OpContext) -> bool:
     """Whether a convolution runs in plain nchw although layout optimisation asked for channels last.
 
     A view of tokens or of an nhwc buffer carries no batch stride at batch 1, and a filter of one channel or one tap
     has no order of its own: neither tells channels-last from contiguous, and then contiguous is what ATen takes.
     """
-    if not (on_cpu(lowering) and op.kind is OpKind.CONV):
+    if not (on_cpu(context) and op.kind is OpKind.CONV):
         return False
-    x, weight = lowering.graph.tensors[op.inputs[0]], lowering.graph.tensors[op.inputs[1]]
+    x, weight = context.graph.tensors[op.inputs[0]], context.graph.tensors[op.inputs[1]]
     ambiguous = weight.shape[1] == 1 or math.prod(weight.shape[2:]) == 1
-    stored = lowering.graph.tensors[lowering.root(op.inputs[0])]
+    stored = context.graph.tensors[context.root(op.inputs[0])]
     is_view = (stored.shape, stored.strides) != (x.shape, x.strides)
     return ambiguous and is_view and x.shape[0] == 1 and channels_last(x.strides, x.shape)
 
 
-def _plain_layout_copies(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
-    x, out = lowering.graph.tensors[op.inputs[0]], lowering.graph.tensors[op.outputs[0]]
+def _plain_layout_copies(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
+    x, out = context.graph.tensors[op.inputs[0]], context.graph.tensors[op.outputs[0]]
     for name, tensor in (("to_nchw", x), ("from_nchw", out)):
         yield moving_kernel(
             kernel, name, KernelClass.LAYOUT, bytes_read=tensor.size_bytes, bytes_written=tensor.size_bytes
         )
 
 
-def _is_matrix_product(op: Op, graph: Graph) -> bool:
+def _is_matrix_product(op: Op, graph: SpecBook) -> bool:
     """Whether PyTorch's own convolution runs, whose time is that of a matrix product."""
     if not isinstance(op.attrs, ConvAttrs) or op.kind is not OpKind.CONV or op.attrs.transposed:
         return False
     return not takes_onednn(op.attrs, graph.tensors[op.inputs[0]])
 
 
-def _unfolds(op: Op, lowering: Lowering) -> bool:
+def _unfolds(op: Op, context: OpContext) -> bool:
     return (
-        on_cpu(lowering)
-        and _is_matrix_product(op, lowering.graph)
+        on_cpu(context)
+        and _is_matrix_product(op, context.graph)
         and isinstance(op.attrs, ConvAttrs)
         and needs_columns(op.attrs)
     )
 
 
-def _columns(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
+def _columns(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
     elements = kernel.gemm.m * kernel.gemm.k
     yield moving_kernel(
         kernel, "columns", KernelClass.TRANSPOSE,
-        bytes_read=lowering.graph.tensors[op.inputs[0]].size_bytes,
+        bytes_read=context.graph.tensors[op.inputs[0]].size_bytes,
         bytes_written=elements * kernel.dtype.bits // 8,
         elements=elements,
     )  # fmt: skip
 
 
-def _unmergeable(name: str, lowering: Lowering) -> bool:
+def _unmergeable(name: str, context: OpContext) -> bool:
     """Whether a product's operand is a view whose leading axes do not form one axis, as bmm wants them."""
-    tensor = lowering.graph.tensors[name]
-    if tensor.strides is None or len(tensor.shape) < 4 or lowering.root(name) == name:
+    tensor = context.graph.tensors[name]
+    if tensor.strides is None or len(tensor.shape) < 4 or context.root(name) == name:
         return False
     leading = [(n, s) for n, s in zip(tensor.shape[:-2], tensor.strides[:-2], strict=True) if n > 1]
     return any(outer != n * inner for (_, outer), (n, inner) in pairwise(leading))
 
 
-def _copies_operands(op: Op, lowering: Lowering) -> bool:
-    return on_cpu(lowering) and op.kind is OpKind.MATMUL and any(_unmergeable(n, lowering) for n in op.inputs[:2])
+def _copies_operands(op: Op, context: OpContext) -> bool:
+    return on_cpu(context) and op.kind is OpKind.MATMUL and any(_unmergeable(n, context) for n in op.inputs[:2])
 
 
-def _operand_copies(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
+def _operand_copies(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
     for name in op.inputs[:2]:
-        if _unmergeable(name, lowering):
-            tensor = lowering.graph.tensors[name]
+        if _unmergeable(name, context):
+            tensor = context.graph.tensors[name]
             yield moving_kernel(
                 kernel, "clone", KernelClass.TRANSPOSE,
                 bytes_read=tensor.size_bytes, bytes_written=tensor.size_bytes, elements=tensor.numel,

@@ -16,59 +16,59 @@ from estimator.dtypes import Precision
 from estimator.ir.op import ConvAttrs, Op, OpKind
 from estimator.ir.tensor import TensorSpec
 from estimator.lowering.classify import REORDERING_VIEWS, function_of, gemm_of
-from estimator.lowering.fuse import Expansion, FusionRule, Lowering
 from estimator.lowering.kernel import Gemm, Kernel, KernelClass
 from estimator.lowering.patterns import PRODUCT_KINDS, is_batch_norm, is_elementwise, is_function
+from estimator.lowering.rule import Expansion, FusionRule, GraphContext, OpContext
 
 FOLDABLE_PRODUCTS = frozenset({OpKind.CONV, OpKind.LINEAR, OpKind.MATMUL})
 CLAMPS = ("relu", "relu6", "relu_n1_to_1", "hardtanh", "clip", "clamp")
 
 
-def is_product(op: Op, lowering: Lowering) -> bool:
+def is_product(op: Op, context: OpContext) -> bool:
     """Convolution or matrix product."""
     return op.kind in PRODUCT_KINDS
 
 
-def is_foldable_product(op: Op, lowering: Lowering) -> bool:
+def is_foldable_product(op: Op, context: OpContext) -> bool:
     """Match a product whose output scale can be folded into its weights."""
     return op.kind in FOLDABLE_PRODUCTS
 
 
-def is_folded_norm(op: Op, lowering: Lowering) -> bool:
+def is_folded_norm(op: Op, context: OpContext) -> bool:
     """Batch norm right behind a product."""
     return is_batch_norm(op)
 
 
-def is_clamp(op: Op, lowering: Lowering) -> bool:
+def is_clamp(op: Op, context: OpContext) -> bool:
     """Match an activation that a requantising store clamps for free."""
     return op.kind is OpKind.ACTIVATION and is_function(op, *CLAMPS)
 
 
-def is_activation(op: Op, lowering: Lowering) -> bool:
+def is_activation(op: Op, context: OpContext) -> bool:
     """Any pointwise activation function."""
     return op.kind is OpKind.ACTIVATION
 
 
-def is_residual_add(op: Op, lowering: Lowering) -> bool:
+def is_residual_add(op: Op, context: OpContext) -> bool:
     """Elementwise add of two activations of the same extent."""
-    return op.kind is OpKind.BINARY and is_function(op, "add") and len(op.inputs) == 2 and uniform_extent(op, lowering)
+    return op.kind is OpKind.BINARY and is_function(op, "add") and len(op.inputs) == 2 and uniform_extent(op, context)
 
 
-def uniform_extent(op: Op, lowering: Lowering) -> bool:
+def uniform_extent(op: Op, context: OpContext) -> bool:
     """Every operand that is not a literal is as large as the result: nothing is broadcast."""
-    tensors = lowering.graph.tensors
+    tensors = context.graph.tensors
     size = tensors[op.outputs[0]].numel
-    return all(tensors[n].numel == size for n in op.inputs if not lowering.is_constant(n))
+    return all(tensors[n].numel == size for n in op.inputs if not context.is_constant(n))
 
 
-def is_small_pointwise(op: Op, lowering: Lowering) -> bool:
+def is_small_pointwise(op: Op, context: OpContext) -> bool:
     """Elementwise without growth."""
-    return is_elementwise(op, lowering) and uniform_extent(op, lowering)
+    return is_elementwise(op, context) and uniform_extent(op, context)
 
 
-def is_quantisation(op: Op, lowering: Lowering) -> bool:
+def is_quantisation(op: Op, context: OpContext) -> bool:
     """Quantise/dequantise pairs of a QDQ graph, which an integer runtime absorbs into its kernels."""
-    tensors = lowering.graph.tensors
+    tensors = context.graph.tensors
     integer = all(not tensors[n].dtype.is_float for n in (*op.inputs[:1], *op.outputs))
     return op.kind in (OpKind.QUANTIZE, OpKind.DEQUANTIZE, OpKind.CAST) and integer
 
@@ -80,7 +80,7 @@ _SLICES = frozenset(
 )  # fmt: skip
 
 
-def is_relayout(op: Op, lowering: Lowering) -> bool:
+def is_relayout(op: Op, context: OpContext) -> bool:
     """Match a copy that only makes a permuted view contiguous: here the permutation itself did that."""
     return op.kind is OpKind.COPY and function_of_copy(op) in _RELAYOUTS
 
@@ -90,39 +90,39 @@ def function_of_copy(op: Op) -> str:
     return str(getattr(op.attrs, "function", ""))
 
 
-def is_empty_pad(op: Op, lowering: Lowering) -> bool:
+def is_empty_pad(op: Op, context: OpContext) -> bool:
     """Match a pad by nothing."""
-    tensors = lowering.graph.tensors
+    tensors = context.graph.tensors
     return op.kind is OpKind.PAD and tensors[op.inputs[0]].shape == tensors[op.outputs[0]].shape
 
 
-def is_free(op: Op, lowering: Lowering) -> bool:
+def is_free(op: Op, context: OpContext) -> bool:
     """Match what launches nothing in a compiled mobile graph."""
-    return is_relayout(op, lowering) or is_quantisation(op, lowering) or is_empty_pad(op, lowering)
+    return is_relayout(op, context) or is_quantisation(op, context) or is_empty_pad(op, context)
 
 
-def is_materialised_view(op: Op, lowering: Lowering) -> bool:
+def is_materialised_view(op: Op, context: GraphContext) -> bool:
     """Match a permutation or slice that moves data, because these runtimes' tensors have no strides."""
     function = function_of(op)
     if op.kind is not OpKind.VIEW or not op.outputs:
         return False
     if function in REORDERING_VIEWS:
-        return _reorders(op, lowering)
-    return function in _SLICES and _cuts_inside(op, lowering)
+        return _reorders(op, context)
+    return function in _SLICES and _cuts_inside(op, context)
 
 
-def _reorders(op: Op, lowering: Lowering) -> bool:
-    tensors = lowering.graph.tensors
+def _reorders(op: Op, context: GraphContext) -> bool:
+    tensors = context.graph.tensors
     before, after = _long_axes(tensors[op.inputs[0]]), _long_axes(tensors[op.outputs[0]])
     extents = [extent for extent, _ in before]
     told_apart = len(set(extents)) == len(extents)
-    if extents == [extent for extent, _ in after] and (told_apart or (lowering.knows_strides and before == after)):
+    if extents == [extent for extent, _ in after] and (told_apart or (context.knows_strides and before == after)):
         return False
     source, result = tensors[op.inputs[0]].shape, tensors[op.outputs[0]].shape
     if len(source) == 4 and result in ((source[0], *source[2:], source[1]), (source[0], source[3], *source[1:3])):
         return False
     if result == (*source[:-2], source[-1], source[-2]):
-        return not (_feeds_only_products(op, lowering) or _comes_from_convolution(op, lowering))
+        return not (_feeds_only_products(op, context) or _comes_from_convolution(op, context))
     return True
 
 
@@ -133,21 +133,21 @@ def _long_axes(tensor: TensorSpec) -> list[tuple[int, int]]:
     return [(extent, stride) for extent, stride in zip(shape, strides, strict=True) if extent > 1]
 
 
-def _feeds_only_products(op: Op, lowering: Lowering) -> bool:
+def _feeds_only_products(op: Op, context: GraphContext) -> bool:
     """Matrix products take a transpose flag."""
-    readers = lowering.readers_in_graph(op.outputs[0])
+    readers = context.readers_in_graph(op.outputs[0])
     return bool(readers) and all(reader.kind in (OpKind.MATMUL, OpKind.EINSUM) for reader in readers)
 
 
-def _comes_from_convolution(op: Op, lowering: Lowering) -> bool:
+def _comes_from_convolution(op: Op, context: GraphContext) -> bool:
     """[n, c, pixels] of a convolution that stores channels last is [n, pixels, c] already."""
-    producer = lowering.producer_in_graph(op.inputs[0])
+    producer = context.producer_in_graph(op.inputs[0])
     return producer is not None and producer.kind is OpKind.CONV
 
 
-def _cuts_inside(op: Op, lowering: Lowering) -> bool:
+def _cuts_inside(op: Op, context: OpContext) -> bool:
     """Whether a slice is anything but a contiguous piece of its source."""
-    tensors = lowering.graph.tensors
+    tensors = context.graph.tensors
     source, result = tensors[op.inputs[0]].shape, tensors[op.outputs[0]].shape
     if tensors[op.inputs[0]].numel == tensors[op.outputs[0]].numel:
         return False
@@ -197,12 +197,12 @@ RESIDUAL_EPILOGUE = FusionRule(
 )
 
 
-def is_pad(op: Op, lowering: Lowering) -> bool:
+def is_pad(op: Op, context: OpContext) -> bool:
     """Constant padding."""
     return op.kind is OpKind.PAD
 
 
-def is_window(op: Op, lowering: Lowering) -> bool:
+def is_window(op: Op, context: OpContext) -> bool:
     """Convolution or pooling, which pads by itself."""
     return op.kind in (OpKind.CONV, OpKind.POOL)
 
@@ -217,17 +217,17 @@ PAD_INTO_WINDOW = FusionRule(
 )
 
 
-def is_attention(op: Op, lowering: Lowering) -> bool:
+def is_attention(op: Op, context: OpContext) -> bool:
     """Scaled dot-product attention as one op."""
     return op.kind is OpKind.ATTENTION
 
 
-def attention_kernels(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
+def attention_kernels(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
     """Scores, softmax, weighted sum: the score matrix [heads, m, n] goes through memory between them."""
-    tensors = lowering.graph.tensors
+    tensors = context.graph.tensors
     q, k, v = (tensors[name] for name in op.inputs[:3])
     out = tensors[op.outputs[0]]
-    gemm = gemm_of(op, lowering.graph)
+    gemm = gemm_of(op, context.graph)
     scores = gemm.batch * gemm.m * gemm.n
     score_bytes = scores * out.dtype.bits // 8
     mask_bytes = sum(tensors[name].size_bytes for name in op.inputs[3:])
@@ -262,24 +262,28 @@ CHANNEL_BLOCK = 32
 _QUANTISED = frozenset({Precision.INT8, Precision.W8A16})
 
 
-def is_block_concat(op: Op, lowering: Lowering) -> bool:
-    """Match a concatenation of whole channel blocks of image-shaped tensors on an NPU.
-
-    Quantised parts too, where nothing else reads them: their producers store them in the encoding of the result. A
-    part that others read as well (a dense block) keeps an encoding of its own and is requantised.
-    """
-    tensors = lowering.graph.tensors
-    if op.kind is not OpKind.CONCAT or lowering.target.unit_kind is not UnitKind.NPU:
+def is_block_concat(op: Op, context: OpContext) -> bool:
+    """Match a concatenation of whole channel blocks of image-shaped tensors on an NPU."""
+    if op.kind is not OpKind.CONCAT or context.target.unit_kind is not UnitKind.NPU:
         return False
-    if lowering.target.precision in _QUANTISED and any(len(lowering.readers_in_graph(n)) > 1 for n in op.inputs):
-        return False
+    tensors = context.graph.tensors
     shapes = [tensors[name].shape for name in op.inputs]
     result = tensors[op.outputs[0]].shape
     in_blocks = all(len(shape) == 4 and shape[1] % CHANNEL_BLOCK == 0 for shape in shapes)
     return in_blocks and result[1] == sum(shape[1] for shape in shapes)
 
 
-def no_kernels(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
+def encodes_parts_alike(op: Op, context: GraphContext) -> bool:
+    """Match a concatenation whose parts can have the encoding of the result.
+
+    Quantised parts too, where nothing else reads them: their producers store them in it. A part that others read as
+    well (a dense block) keeps an encoding of its own and is requantised.
+    """
+    shared = (len(context.readers_in_graph(name)) > 1 for name in op.inputs)
+    return context.target.precision not in _QUANTISED or not any(shared)
+
+
+def no_kernels(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
     """Launch nothing."""
     return ()
 
@@ -291,6 +295,7 @@ CONCATENATED_BLOCKS = Expansion(
     "the result's block table points at the parts' blocks",
     "assumed from the block layout; kept for its held-out error (docs/adr/0008-npu-time-model.md)",
     replaces=True,
+    among=encodes_parts_alike,
 )
 
 
@@ -304,7 +309,7 @@ DECOMPOSED_ATTENTION = Expansion(
 )
 
 
-def is_anchor(op: Op, lowering: Lowering) -> bool:
+def is_anchor(op: Op, context: OpContext) -> bool:
     """One product per kernel."""
     return op.kind in PRODUCT_KINDS
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from estimator.catalogue.device import UnitKind
 from estimator.dtypes import DType, Precision
-from estimator.ir.graph import Graph
 from estimator.ir.op import Op, OpKind
-from estimator.lowering.fuse import Expansion, Lowering, RuntimeRules, Target
 from estimator.lowering.kernel import Kernel, KernelClass, moving_kernel
+from estimator.lowering.rule import Expansion, OpContext, RuntimeRules, Target
 from estimator.lowering.runtimes.mobile import (
     ACTIVATION_EPILOGUE,
     CLAMP_EPILOGUE,
@@ -31,29 +29,23 @@ def simulates(target: Target) -> bool:
     return target.unit_kind is UnitKind.CPU and target.precision is Precision.W8A16
 
 
-def in_fp32(graph: Graph, target: Target) -> Graph:
-    """Let activations be fp32 between a DequantizeLinear and a QuantizeLinear."""
-    if not simulates(target):
-        return graph
-    tensors = {
-        name: replace(tensor, dtype=DType.F32) if tensor.dtype is DType.I16 and not tensor.is_weight else tensor
-        for name, tensor in graph.tensors.items()
-    }
-    return replace(graph, tensors=tensors)
+def activations_in(target: Target) -> DType | None:
+    """Return the type of activations between a DequantizeLinear and a QuantizeLinear."""
+    return DType.F32 if simulates(target) else None
 
 
-def is_free_here(op: Op, lowering: Lowering) -> bool:
+def is_free_here(op: Op, context: OpContext) -> bool:
     """Match what launches nothing; a simulated graph's own conversions are those that `conversions` counts."""
     is_conversion = op.kind in (OpKind.QUANTIZE, OpKind.DEQUANTIZE)
-    return is_free(op, lowering) or (is_conversion and simulates(lowering.target))
+    return is_free(op, context) or (is_conversion and simulates(context.target))
 
 
-def is_simulated(op: Op, lowering: Lowering) -> bool:
+def is_simulated(op: Op, context: OpContext) -> bool:
     """Match everything where quantisation is only simulated."""
-    return simulates(lowering.target)
+    return simulates(context.target)
 
 
-def conversions(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
+def conversions(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
     """Quantise what a kernel wrote, dequantise it for the next, and dequantise the kernel's weights."""
     elements = kernel.bytes_written * 8 // DType.F32.bits
     if op.kind is OpKind.ATTENTION:
@@ -62,7 +54,7 @@ def conversions(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
         kernel, "requantise", KernelClass.CAST, bytes_read=(4 + 2) * elements, bytes_written=(2 + 4) * elements,
         other_flops=2 * elements,
     )  # fmt: skip
-    weights = sum(lowering.graph.tensors[name].numel for name in op.inputs if lowering.is_constant(name))
+    weights = sum(context.graph.tensors[name].numel for name in op.inputs if context.is_constant(name))
     if weights:
         yield moving_kernel(
             kernel, "dequantise", KernelClass.CAST_WEIGHT, bytes_read=weights, bytes_written=4 * weights,
@@ -93,7 +85,7 @@ RULES = RuntimeRules(
     ),
     anchor=is_anchor,
     expansions=(CONCATENATED_BLOCKS, DECOMPOSED_ATTENTION, SIMULATED_QUANTISATION),
-    retype=in_fp32,
+    activations_in=activations_in,
     free=is_free_here,
     materialises=is_materialised_view,
     folds_constants=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from estimator.lowering.fuse import RuntimeRules
+from estimator.lowering.rule import RuntimeRules
 from estimator.lowering.runtimes.mobile import (
     ACTIVATION_EPILOGUE,
     CONCATENATED_BLOCKS,

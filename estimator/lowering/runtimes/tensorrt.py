@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from estimator.lowering.fuse import RuntimeRules
+from estimator.lowering.rule import RuntimeRules
 from estimator.lowering.runtimes.mobile import (
     ACTIVATION_EPILOGUE,
     FOLD_BATCH_NORM,

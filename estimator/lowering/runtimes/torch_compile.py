@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from estimator.ir.op import Op, OpKind
-from estimator.lowering.fuse import FusionRule, Lowering, RuntimeRules
 from estimator.lowering.patterns import (
     REDUCTION_KINDS,
     is_elementwise,
     is_norm_reduction,
     is_transposing_copy,
 )
+from estimator.lowering.rule import FusionRule, OpContext, RuntimeRules
 from estimator.lowering.runtimes.inductor_cpu import (
     COLUMNS,
     OPERAND_COPIES,
@@ -22,33 +22,33 @@ from estimator.lowering.runtimes.inductor_cpu import (
 _LOOP_KINDS = frozenset(
     {OpKind.CONCAT, OpKind.PAD, OpKind.COPY, OpKind.POOL, OpKind.RESIZE, OpKind.GATHER, OpKind.EMBEDDING, OpKind.FILL}
 )
-_INDUCTOR = "torch/_inductor/scheduler.py (can_fuse_vertical), torch/_inductor/lowering.py"
+_INDUCTOR = "torch/_inductor/scheduler.py (can_fuse_vertical), torch/_inductor/context.py"
 
 
-def _loop(op: Op, lowering: Lowering) -> bool:
+def _loop(op: Op, context: OpContext) -> bool:
     """Lowered to an inductor Pointwise node."""
-    if op.kind is OpKind.CAST and lowering.graph.tensors[op.inputs[0]].is_weight:
+    if op.kind is OpKind.CAST and context.graph.tensors[op.inputs[0]].is_weight:
         return False
-    return (is_elementwise(op, lowering) and not _standardises(op, lowering)) or op.kind in _LOOP_KINDS
+    return (is_elementwise(op, context) and not _standardises(op, context)) or op.kind in _LOOP_KINDS
 
 
-def _standardises(op: Op, lowering: Lowering) -> bool:
+def _standardises(op: Op, context: OpContext) -> bool:
     """Match batch norms that reduce."""
-    return on_cpu(lowering) and computes_statistics(op, lowering.graph)
+    return on_cpu(context) and computes_statistics(op, context.graph)
 
 
-def _in_order_loop(op: Op, lowering: Lowering) -> bool:
+def _in_order_loop(op: Op, context: OpContext) -> bool:
     """Match loops in the producer's element order, so that a reduction can keep its row in registers."""
-    return is_elementwise(op, lowering) and not is_transposing_copy(op) and not _standardises(op, lowering)
+    return is_elementwise(op, context) and not is_transposing_copy(op) and not _standardises(op, context)
 
 
-def _reduction(op: Op, lowering: Lowering) -> bool:
-    return op.kind in REDUCTION_KINDS or is_norm_reduction(op) or _standardises(op, lowering)
+def _reduction(op: Op, context: OpContext) -> bool:
+    return op.kind in REDUCTION_KINDS or is_norm_reduction(op) or _standardises(op, context)
 
 
-def _row_reduction(op: Op, lowering: Lowering) -> bool:
+def _row_reduction(op: Op, context: OpContext) -> bool:
     """Match reductions that keep their input's extent (norm, softmax), so a consumer can run in the same loop."""
-    return op.kind is OpKind.SOFTMAX or is_norm_reduction(op) or _standardises(op, lowering)
+    return op.kind is OpKind.SOFTMAX or is_norm_reduction(op) or _standardises(op, context)
 
 
 RULES = RuntimeRules(

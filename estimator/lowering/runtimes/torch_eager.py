@@ -8,22 +8,23 @@ from dataclasses import replace
 
 from estimator.catalogue.device import UnitKind
 from estimator.ir.op import Op, OpKind, ResizeAttrs
-from estimator.lowering.fuse import Expansion, Lowering, RuntimeRules, channels_last
+from estimator.lowering.group import channels_last
 from estimator.lowering.kernel import Kernel, KernelClass, moving_kernel
 from estimator.lowering.patterns import is_depthwise, is_norm_reduction
+from estimator.lowering.rule import Expansion, OpContext, RuntimeRules
 
 
-def _has_bias(op: Op, lowering: Lowering) -> bool:
-    return op.kind is OpKind.CONV and len(op.inputs) > 2 and not _native_depthwise(op, lowering)
+def _has_bias(op: Op, context: OpContext) -> bool:
+    return op.kind is OpKind.CONV and len(op.inputs) > 2 and not _native_depthwise(op, context)
 
 
-def _native_depthwise(op: Op, lowering: Lowering) -> bool:
+def _native_depthwise(op: Op, context: OpContext) -> bool:
     """ATen's own depthwise kernel, which adds the bias itself (fp32, or nchw fp16 with an odd geometry)."""
-    return is_depthwise(op, lowering) and lowering.target.layout == "nchw"
+    return is_depthwise(op, context) and context.target.layout == "nchw"
 
 
-def _on_gpu(lowering: Lowering) -> bool:
-    return lowering.target.unit_kind is UnitKind.GPU
+def _on_gpu(context: OpContext) -> bool:
+    return context.target.unit_kind is UnitKind.GPU
 
 
 def _passing(kernel: Kernel, name: str, kernel_class: KernelClass, size_bytes: int, other_flops: int = 0) -> Kernel:
@@ -33,64 +34,64 @@ def _passing(kernel: Kernel, name: str, kernel_class: KernelClass, size_bytes: i
     )
 
 
-def _bias_add(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
-    out = lowering.graph.tensors[op.outputs[0]]
+def _bias_add(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
+    out = context.graph.tensors[op.outputs[0]]
     yield _passing(kernel, "bias", KernelClass.POINTWISE, out.size_bytes, out.numel)
 
 
-def _runs_on_tensor_cores(op: Op, lowering: Lowering) -> bool:
-    if not (_on_gpu(lowering) and op.kind is OpKind.CONV) or is_depthwise(op, lowering):
+def _runs_on_tensor_cores(op: Op, context: OpContext) -> bool:
+    if not (_on_gpu(context) and op.kind is OpKind.CONV) or is_depthwise(op, context):
         return False
-    return lowering.graph.tensors[op.inputs[0]].dtype.bits == 16
+    return context.graph.tensors[op.inputs[0]].dtype.bits == 16
 
 
-def _is_nhwc(op: Op, lowering: Lowering) -> bool:
-    x = lowering.graph.tensors[op.inputs[0]]
+def _is_nhwc(op: Op, context: OpContext) -> bool:
+    x = context.graph.tensors[op.inputs[0]]
     return channels_last(x.strides, x.shape)
 
 
-def _converts_both_ways(op: Op, lowering: Lowering) -> bool:
-    return _runs_on_tensor_cores(op, lowering) and lowering.target.layout == "nchw" and not _is_nhwc(op, lowering)
+def _converts_both_ways(op: Op, context: OpContext) -> bool:
+    return _runs_on_tensor_cores(op, context) and context.target.layout == "nchw" and not _is_nhwc(op, context)
 
 
-def _both_ways(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
-    x, out = lowering.graph.tensors[op.inputs[0]], lowering.graph.tensors[op.outputs[0]]
+def _both_ways(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
+    x, out = context.graph.tensors[op.inputs[0]], context.graph.tensors[op.outputs[0]]
     yield _passing(kernel, "to_nhwc", KernelClass.LAYOUT, x.size_bytes)
     yield _passing(kernel, "to_nchw", KernelClass.LAYOUT, out.size_bytes)
 
 
-def _converts_input(op: Op, lowering: Lowering) -> bool:
-    if lowering.target.layout != "nhwc" or not _runs_on_tensor_cores(op, lowering):
+def _converts_input(op: Op, context: OpContext) -> bool:
+    if context.target.layout != "nhwc" or not _runs_on_tensor_cores(op, context):
         return False
-    x = lowering.graph.tensors[op.inputs[0]]
-    return math.prod(x.shape[2:]) > 1 and x.shape[1] > 1 and not _is_nhwc(op, lowering)
+    x = context.graph.tensors[op.inputs[0]]
+    return math.prod(x.shape[2:]) > 1 and x.shape[1] > 1 and not _is_nhwc(op, context)
 
 
-def _to_nhwc(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
-    x = lowering.graph.tensors[op.inputs[0]]
+def _to_nhwc(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
+    x = context.graph.tensors[op.inputs[0]]
     yield _passing(kernel, "to_nhwc", KernelClass.LAYOUT, x.size_bytes)
 
 
-def _norm_of_strided(op: Op, lowering: Lowering) -> bool:
+def _norm_of_strided(op: Op, context: OpContext) -> bool:
     if not is_norm_reduction(op):
         return False
-    return lowering.graph.tensors[op.inputs[0]].strides is not None
+    return context.graph.tensors[op.inputs[0]].strides is not None
 
 
-def _contiguous_copy(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
-    x = lowering.graph.tensors[op.inputs[0]]
+def _contiguous_copy(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
+    x = context.graph.tensors[op.inputs[0]]
     yield _passing(kernel, "contiguous", KernelClass.TRANSPOSE, x.size_bytes)
 
 
-def _interpolates_planes(op: Op, lowering: Lowering) -> bool:
+def _interpolates_planes(op: Op, context: OpContext) -> bool:
     """Match bilinear and bicubic resizing on a GPU of what is not stored channels-last."""
-    if not (_on_gpu(lowering) and isinstance(op.attrs, ResizeAttrs) and op.attrs.mode in ("bilinear", "bicubic")):
+    if not (_on_gpu(context) and isinstance(op.attrs, ResizeAttrs) and op.attrs.mode in ("bilinear", "bicubic")):
         return False
-    return not _is_nhwc(op, lowering)
+    return not _is_nhwc(op, context)
 
 
-def _one_thread_per_pixel(op: Op, lowering: Lowering, kernel: Kernel) -> Iterable[Kernel]:
-    images, channels = lowering.graph.tensors[op.outputs[0]].shape[:2]
+def _one_thread_per_pixel(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
+    images, channels = context.graph.tensors[op.outputs[0]].shape[:2]
     yield replace(kernel, serial_steps=images * channels)
 
 

@@ -1,0 +1,138 @@
+"""What a runtime's rule list is written in, and what its rules may see.
+
+Most rules look at one op: its kind and attributes, its tensors, and the storages that these are views of (`OpContext`).
+Such an answer is the same wherever an equal op stands, so that it is asked once for each distinct op. The few that look
+at other ops say so in their type (`GraphContext`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from estimator.catalogue.device import UnitKind
+from estimator.dtypes import DType, Precision
+from estimator.ir.graph import SpecBook
+from estimator.ir.op import Op
+from estimator.lowering.kernel import Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a lowering may know of where it runs."""
+
+    unit_kind: UnitKind
+    precision: Precision
+    layout: str
+
+
+class OpContext(Protocol):
+    """What a rule may ask about the tensors of an op; equal ops have equal answers.
+
+    Names stand for tensors: which of them are the same may matter, what they are called must not.
+    """
+
+    @property
+    def graph(self) -> SpecBook:
+        """Specs of the op's tensors."""
+
+    @property
+    def target(self) -> Target:
+        """Where the graph will run."""
+
+    def root(self, tensor: str) -> str:
+        """Return the tensor whose storage `tensor` shares through metadata-only ops."""
+
+    def is_constant(self, tensor: str) -> bool:
+        """Whether the compiled graph holds `tensor` as a literal: a weight, or folded from weights."""
+
+
+class GraphContext(OpContext, Protocol):
+    """What a rule may ask about the ops around."""
+
+    @property
+    def knows_strides(self) -> bool:
+        """Whether the graph's source records strides, so that a tensor without any is in row-major order."""
+
+    def producer_in_graph(self, tensor: str) -> Op | None:
+        """Return the op that computes `tensor`, through reshapes and identities."""
+
+    def readers_in_graph(self, tensor: str) -> list[Op]:
+        """Return the ops that use `tensor`, through reshapes and identities."""
+
+
+OpPredicate = Callable[[Op, OpContext], bool]
+GraphPredicate = Callable[[Op, GraphContext], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class FusionRule:
+    """Merge a consumer's kernel into its producer's.
+
+    Attributes
+    ----------
+    single_use : bool
+        Only when nothing else reads the producer's result.
+    why, source : str
+        The reason and where the runtime documents or implements it.
+    """
+
+    name: str
+    producer: OpPredicate
+    consumer: OpPredicate
+    why: str
+    source: str
+    single_use: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """Launches that a runtime adds around a kernel (bias adds, layout conversions), or runs instead of it.
+
+    Attributes
+    ----------
+    replaces : bool
+        The kernels stand for the whole op: its own kernel is dropped.
+    among : predicate
+        What must hold of the ops around, too.
+    """
+
+    name: str
+    applies: OpPredicate
+    kernels: Callable[[Op, OpContext, Kernel], Iterable[Kernel]]
+    why: str
+    source: str
+    replaces: bool = False
+    among: GraphPredicate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeRules:
+    """A runtime as data.
+
+    Attributes
+    ----------
+    free : predicate
+        Ops that launch nothing on this runtime, beyond metadata-only ones.
+    anchor : predicate
+        At most one such op per kernel (a product or a reduction).
+    materialises : predicate
+        Metadata-only ops that this runtime runs all the same: its tensors have no strides.
+    folds_constants : bool
+        Ops that depend on weights and literals alone run when the graph is compiled.
+    refine : function
+        What the runtime's generated code adds to a kernel of these ops.
+    activations_in : function
+        Type that activations are computed in where the runtime only simulates a precision.
+    """
+
+    name: str
+    rules: tuple[FusionRule, ...]
+    expansions: tuple[Expansion, ...] = ()
+    anchor: OpPredicate = lambda op, context: False
+    free: OpPredicate = lambda op, context: False
+    materialises: GraphPredicate = lambda op, context: False
+    folds_constants: bool = False
+    refine: Callable[[Kernel, Sequence[Op], OpContext], Kernel] = lambda kernel, ops, context: kernel
+    activations_in: Callable[[Target], DType | None] = lambda target: None
