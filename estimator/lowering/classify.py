@@ -9,7 +9,6 @@ from estimator.ir.op import (
     ConvAttrs,
     EinsumAttrs,
     FunctionAttrs,
-    MatmulAttrs,
     NormAttrs,
     Op,
     OpKind,
@@ -105,9 +104,9 @@ def gemm_of(op: Op, graph: SpecBook) -> Gemm:
         x, weight = graph.tensors[op.inputs[0]], graph.tensors[op.inputs[1]]
         n, k = weight.shape[0], weight.shape[-1]
         return Gemm(1, x.numel // max(1, k), n, k)
-    if isinstance(op.attrs, MatmulAttrs):
+    if op.kind is OpKind.MATMUL:
         left, right = graph.tensors[op.inputs[0]].shape, graph.tensors[op.inputs[1]].shape
-        return _matmul_gemm(left, right, op.attrs, graph.tensors[op.outputs[0]].numel)
+        return _matmul_gemm(left, right, graph.tensors[op.outputs[0]].numel)
     if op.kind is OpKind.ATTENTION:
         query, key = graph.tensors[op.inputs[0]].shape, graph.tensors[op.inputs[1]].shape
         return Gemm(math.prod(query[:-2]), query[-2], key[-2], query[-1])
@@ -141,12 +140,13 @@ def _conv_gemm(op: Op, attrs: ConvAttrs, graph: SpecBook) -> Gemm:
     return Gemm(attrs.groups, out.numel // max(1, channels_out), channels_out // attrs.groups, weight[1] * taps)
 
 
-def _matmul_gemm(a: tuple[int, ...], b: tuple[int, ...], attrs: MatmulAttrs, out_numel: int) -> Gemm:
-    k = (a[-2] if attrs.transpose_a and len(a) > 1 else a[-1]) if a else 1
-    n = 1 if len(b) < 2 else (b[-2] if attrs.transpose_b else b[-1])
+def _matmul_gemm(a: tuple[int, ...], b: tuple[int, ...], out_numel: int) -> Gemm:
+    """Geometry by the operands' axes, whichever way they are stored: [.., m, k] × [.., k, n]."""
+    k = a[-1] if a else 1
+    n = 1 if len(b) < 2 else b[-1]
     if len(b) <= 2:
         return Gemm(1, out_numel // max(1, n), n, k)
-    m = 1 if len(a) < 2 else (a[-1] if attrs.transpose_a else a[-2])
+    m = 1 if len(a) < 2 else a[-2]
     return Gemm(max(1, out_numel // max(1, m * n)), m, n, k)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from estimator.costs.normalisation import has_stored_statistics
+from estimator.ir.graph import SpecBook
 from estimator.ir.op import ConvAttrs, CopyAttrs, FunctionAttrs, NormAttrs, Op, OpKind
 from estimator.lowering.rule import OpContext, OpPredicate
 
@@ -21,6 +23,13 @@ def any_of(*kinds: OpKind) -> OpPredicate:
 def is_batch_norm(op: Op) -> bool:
     """Batch norm at inference: a per-channel scale and shift."""
     return isinstance(op.attrs, NormAttrs) and op.attrs.function == "batch"
+
+
+def computes_statistics(op: Op, graph: SpecBook) -> bool:
+    """Whether a batch norm reduces its input rather than applying stored statistics (weight standardisation)."""
+    if not is_batch_norm(op):
+        return False
+    return not has_stored_statistics(op, tuple(graph.tensors[name] for name in op.inputs))
 
 
 def is_norm_reduction(op: Op) -> bool:

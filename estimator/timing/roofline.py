@@ -48,6 +48,7 @@ _MATRIX_PRODUCTS = [
 ]
 _DEPTHWISE = CLASS_INDEX[KernelClass.CONV_DEPTHWISE]
 _DENSE = CLASS_INDEX[KernelClass.CONV_DENSE]
+_GROUPED = CLASS_INDEX[KernelClass.CONV_GROUPED]
 
 DVFS_EXPONENT: Final = 1 / 2
 """Dynamic power is C·V²·f: P^(1/3) while V follows f, P where V is at its floor and for what leaks. Half lies between.
@@ -154,6 +155,8 @@ class Ceilings:
         See `SPILT_SHARE`.
     dispatch_s : float
         Time that a GPU's host takes to launch one kernel: see `HOST_DISPATCH_S`; 0 where there is no such host.
+    tiles_groups : bool
+        Grouped convolutions run on tensor cores, in whole tiles; see `group_padding`.
     uses_winograd : bool
         3×3 convolutions of stride 1 run in Winograd's form; see `WINOGRAD_REDUCTION`.
     """
@@ -175,6 +178,7 @@ class Ceilings:
     narrow_core_gain: float = 1.0
     matrix_product_gain: float = 1.0
     dispatch_slowness: float = 1.0
+    tiles_groups: bool = False
     uses_winograd: bool = False
     dispatch_s: float = 0.0
     shortest_kernel_s: float = 0.0
@@ -264,6 +268,7 @@ def ceilings_of(unit: Unit, precision: Precision, runtime: str = "") -> Ceilings
         matrix_product_gain=matrix_product_gain(unit),
         dispatch_slowness=dispatch_slowness(unit),
         dispatch_s=_dispatch_s(unit, runtime) if gpu else 0.0,
+        tiles_groups=gpu and precision is not Precision.FP32,
         uses_winograd=is_like_measured_kernels(unit, precision),
         shortest_kernel_s=SHORTEST_GPU_KERNEL_S if gpu else 0.0,
         spilt_share=SPILT_SHARE[unit.kind],
@@ -404,7 +409,8 @@ def roofline_times(table: KernelTable, ceilings: Ceilings) -> RooflineTimes:
     on_tensor_engine = product & ~runs_in_lanes(table, ceilings)
     product_rate = np.where(on_tensor_engine, ceilings.product_flops_per_s, ceilings.vector_flops_per_s)
     vector_flops = table.other_flops + table.special_flops
-    compute = 2 * multiplied_macs(table, ceilings) / product_rate + vector_flops / ceilings.vector_flops_per_s
+    macs = multiplied_macs(table, ceilings) * group_padding(table, ceilings)
+    compute = 2 * macs / product_rate + vector_flops / ceilings.vector_flops_per_s
     memory = awaited_bytes(table, ceilings) / ceilings.bandwidth_bytes_per_s
     slowdown = loop_slowdown(table, ceilings)
     return RooflineTimes(compute * slowdown.compute, memory * slowdown.memory)
@@ -425,6 +431,24 @@ def spilled_share(weight_bytes: FloatArray, ceilings: Ceilings) -> FloatArray:
     """Share of a network's weights [network] that does not stay on chip."""
     kept = ceilings.kept_weight_bytes / np.maximum(weight_bytes, 1.0)
     return np.asarray(np.maximum(1.0 - kept, 0.0), dtype=np.float64)
+
+
+GROUP_TILE: Final = 32
+"""Channels of a group that a tensor-core convolution takes at once, of input and of output (fitted: of RegNets under
+torch.compile, those of 24, 40 and 56 channels a group take 0.7 to 0.8 of their time otherwise, those of 64 and 128 all of
+it; ADR 0007). Narrower groups than half of it share a tile (assumed)."""
+
+
+def group_padding(table: KernelTable, ceilings: Ceilings) -> FloatArray:
+    """Multiply-adds of whole tiles ÷ those of the groups of a grouped convolution [kernel]; 1 for others."""
+    pads = (table.class_index == _GROUPED) & (table.gemm_n > GROUP_TILE / 2) & ceilings.tiles_groups
+    out_channels, in_channels = np.maximum(table.gemm_n, 1.0), np.maximum(table.channels, 1.0)
+    return np.where(pads, _padding(out_channels) * _padding(in_channels), 1.0)
+
+
+def _padding(channels: FloatArray) -> FloatArray:
+    padding: FloatArray = np.ceil(channels / GROUP_TILE) * GROUP_TILE / channels
+    return padding
 
 
 def weight_pass_s(table: KernelTable, ceilings: Ceilings, spilled: FloatArray) -> FloatArray:

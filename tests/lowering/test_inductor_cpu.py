@@ -11,10 +11,9 @@ from estimator.lowering.rule import Target
 from estimator.lowering.runtimes import runtime_rules
 from estimator.lowering.runtimes.inductor_cpu import (
     ALIASED_WEIGHT_PASSES,
-    BATCH_NORM_SPECIAL_FLOPS,
     FLOATS_PER_LINE,
-    SPECIAL_FLOPS,
 )
+from estimator.lowering.runtimes.special_functions import CPU_COSTS, GPU_COSTS
 
 
 def kernels(lines: str, unit: UnitKind = UnitKind.CPU) -> tuple[Kernel, ...]:
@@ -22,14 +21,16 @@ def kernels(lines: str, unit: UnitKind = UnitKind.CPU) -> tuple[Kernel, ...]:
     return lower(parse_graph(f"graph g\n{lines}"), runtime_rules("torch-compile"), target).kernels
 
 
-def test_an_activation_and_its_batch_norm_count_their_special_functions():
+@pytest.mark.parametrize(("unit", "costs"), [(UnitKind.CPU, CPU_COSTS), (UnitKind.GPU, GPU_COSTS)])
+def test_an_activation_and_its_batch_norm_count_their_special_functions(unit, costs):
     (kernel,) = kernels(
         "input x f32[1,16,8,8]\nparameter s f32[16]\nparameter b f32[16]\nparameter m f32[16]\nparameter v f32[16]\n"
         "n f32[1,16,8,8] = norm(x, s, b, m, v) function=batch\n"
-        "a f32[1,16,8,8] = activation(n) function=silu\noutput a\n"
+        "a f32[1,16,8,8] = activation(n) function=silu\noutput a\n",
+        unit,
     )
-    assert kernel.special_flops == 1024 * (BATCH_NORM_SPECIAL_FLOPS + SPECIAL_FLOPS["silu"])
-    assert (kernel.elements, kernel.outer_extent) == (1024, 0)
+    assert kernel.special_flops == 1024 * (costs.batch_norm + costs.functions["silu"])
+    assert (kernel.elements, kernel.outer_extent) == (1024 * (unit is UnitKind.CPU), 0)
 
 
 def test_a_softmax_has_one_outer_iteration_per_row():

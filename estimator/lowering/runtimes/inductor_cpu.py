@@ -12,15 +12,14 @@ from itertools import pairwise
 from typing import Final
 
 from estimator.catalogue.device import UnitKind
-from estimator.costs.normalisation import has_stored_statistics
 from estimator.ir.graph import SpecBook
 from estimator.ir.op import ConvAttrs, NormAttrs, Op, OpKind, ReduceAttrs, SoftmaxAttrs
 from estimator.lowering.aten_convolution import needs_columns, takes_onednn
-from estimator.lowering.classify import function_of
 from estimator.lowering.group import channels_last
 from estimator.lowering.kernel import Kernel, KernelClass, moving_kernel
-from estimator.lowering.patterns import PRODUCT_KINDS
+from estimator.lowering.patterns import PRODUCT_KINDS, computes_statistics
 from estimator.lowering.rule import Expansion, OpContext
+from estimator.lowering.runtimes.special_functions import CPU_COSTS, special_flops
 
 ALIASED_STRIDE_BYTES: Final = 4096
 """Rows of a filter this far apart (or a multiple) fall into one set of a first-level cache of 64 sets of 64 bytes."""
@@ -28,41 +27,11 @@ ALIASED_WEIGHT_PASSES: Final = 4.0
 """Packing such rows evicts lines before all of them is used; the number is chosen on held-out families."""
 FLOATS_PER_LINE: Final = 16
 """Of a cache line of 64 bytes, which is what one step of a loop over channels reads."""
-SPECIAL_FLOPS: Final = {
-    "exp": 40, "sigmoid": 80, "silu": 80, "swish": 80, "gelu": 100, "gelu_tanh": 100, "quick_gelu": 80, "tanh": 100,
-    "erf": 100, "mish": 200, "softplus": 100, "elu": 40, "selu": 40, "celu": 40, "log": 40, "log_sigmoid": 100,
-    "pow": 120, "div": 40, "sqrt": 60, "rsqrt": 100, "sin": 60, "cos": 60, "reciprocal": 40,
-}  # fmt: skip
-"""Slots of the vector units that one element takes, as FLOPs at the peak rate (two per slot): exp by a polynomial
-is about 20 instructions, erf and tanh about 50; dividing 16 floats occupies the divider for 10 cycles (20 slots),
-a square root for 20 (Fog, instruction tables, Skylake-X)."""
-BATCH_NORM_SPECIAL_FLOPS: Final = 120
-"""1 ÷ sqrt(variance + ε) is evaluated per vector, inside the loop over pixels: channels are innermost."""
 
 
 def on_cpu(context: OpContext) -> bool:
     """Whether inductor generates C++."""
     return context.target.unit_kind is UnitKind.CPU
-
-
-def computes_statistics(op: Op, graph: SpecBook) -> bool:
-    """Whether a batch norm reduces its input rather than applying stored statistics (weight standardisation)."""
-    if not isinstance(op.attrs, NormAttrs) or op.attrs.function != "batch":
-        return False
-    return not has_stored_statistics(op, tuple(graph.tensors[name] for name in op.inputs))
-
-
-def _special_flops(op: Op, graph: SpecBook) -> int:
-    elements = graph.tensors[op.outputs[0]].numel if op.outputs else 0
-    if isinstance(op.attrs, NormAttrs):
-        per_element = (
-            BATCH_NORM_SPECIAL_FLOPS if op.attrs.function == "batch" and not computes_statistics(op, graph) else 0
-        )
-    elif op.kind is OpKind.SOFTMAX:
-        per_element = SPECIAL_FLOPS["exp"] + SPECIAL_FLOPS["div"]
-    else:
-        per_element = SPECIAL_FLOPS.get(function_of(op), 0)
-    return per_element * elements
 
 
 def _loop_extents(op: Op, graph: SpecBook) -> tuple[int, int]:
@@ -123,7 +92,7 @@ def refine(kernel: Kernel, ops: Sequence[Op], context: OpContext) -> Kernel:
         kernel,
         kernel_class=KernelClass.CAST_WEIGHT if standardises else kernel.kernel_class,
         bytes_read=kernel.bytes_read * (2 if standardises else 1),
-        special_flops=sum(_special_flops(op, graph) for op in ops),
+        special_flops=sum(special_flops(op, graph, CPU_COSTS) for op in ops),
         elements=max(elements for elements, _ in extents),
         outer_extent=min(limits, default=0),
     )

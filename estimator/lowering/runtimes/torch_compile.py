@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from estimator.ir.op import Op, OpKind
+from estimator.lowering.kernel import Kernel
 from estimator.lowering.patterns import (
+    PRODUCT_KINDS,
     REDUCTION_KINDS,
+    computes_statistics,
     is_elementwise,
     is_norm_reduction,
     is_transposing_copy,
 )
 from estimator.lowering.rule import FusionRule, OpContext, RuntimeRules
-from estimator.lowering.runtimes.inductor_cpu import (
-    COLUMNS,
-    OPERAND_COPIES,
-    PLAIN_CONVOLUTION,
-    computes_statistics,
-    on_cpu,
-    refine,
-)
+from estimator.lowering.runtimes import inductor_cpu
+from estimator.lowering.runtimes.inductor_cpu import COLUMNS, OPERAND_COPIES, PLAIN_CONVOLUTION, on_cpu
+from estimator.lowering.runtimes.special_functions import GPU_COSTS, special_flops
 
 _LOOP_KINDS = frozenset(
     {OpKind.CONCAT, OpKind.PAD, OpKind.COPY, OpKind.POOL, OpKind.RESIZE, OpKind.GATHER, OpKind.EMBEDDING, OpKind.FILL}
 )
-_INDUCTOR = "torch/_inductor/scheduler.py (can_fuse_vertical), torch/_inductor/context.py"
+_INDUCTOR = "torch/_inductor/scheduler.py (can_fuse_vertical), torch/_inductor/lowering.py"
 
 
 def _loop(op: Op, context: OpContext) -> bool:
@@ -49,6 +50,15 @@ def _reduction(op: Op, context: OpContext) -> bool:
 def _row_reduction(op: Op, context: OpContext) -> bool:
     """Match reductions that keep their input's extent (norm, softmax), so a consumer can run in the same loop."""
     return op.kind is OpKind.SOFTMAX or is_norm_reduction(op) or _standardises(op, context)
+
+
+def refine(kernel: Kernel, ops: Sequence[Op], context: OpContext) -> Kernel:
+    """Count what functions take of the vector units in generated loops, and more on a CPU."""
+    if on_cpu(context):
+        return inductor_cpu.refine(kernel, ops, context)
+    if any(op.kind in PRODUCT_KINDS for op in ops):
+        return kernel
+    return replace(kernel, special_flops=sum(special_flops(op, context.graph, GPU_COSTS) for op in ops))
 
 
 RULES = RuntimeRules(
