@@ -268,7 +268,7 @@ def ceilings_of(unit: Unit, precision: Precision, runtime: str = "") -> Ceilings
         matrix_product_gain=matrix_product_gain(unit),
         dispatch_slowness=dispatch_slowness(unit),
         dispatch_s=_dispatch_s(unit, runtime) if gpu else 0.0,
-        tiles_groups=gpu and precision is not Precision.FP32,
+        tiles_groups=gpu and precision is not Precision.FP32 and unit.ceiling("fp16", engine="tensor") is not None,
         uses_winograd=is_like_measured_kernels(unit, precision),
         shortest_kernel_s=SHORTEST_GPU_KERNEL_S if gpu else 0.0,
         spilt_share=SPILT_SHARE[unit.kind],
@@ -434,9 +434,10 @@ def spilled_share(weight_bytes: FloatArray, ceilings: Ceilings) -> FloatArray:
 
 
 GROUP_TILE: Final = 32
-"""Channels of a group that a tensor-core convolution takes at once, of input and of output (fitted: of RegNets under
-torch.compile, those of 24, 40 and 56 channels a group take 0.7 to 0.8 of their time otherwise, those of 64 and 128 all of
-it; ADR 0007). Narrower groups than half of it share a tile (assumed)."""
+"""Channels of a group that a tensor-core convolution takes at once, of input and of output.
+
+RegNets of 24, 40 and 56 channels a group take 1.3 to 1.5 times what those of 64 and 128 promise (docs/adr/0007).
+Narrower groups than half a tile share one (assumed)."""
 
 
 def group_padding(table: KernelTable, ceilings: Ceilings) -> FloatArray:

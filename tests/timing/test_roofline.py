@@ -197,6 +197,30 @@ def test_winograd_is_taken_where_its_kernels_were_measured(device, precision, ex
     assert ceilings_of(load_device(device)[1], precision).uses_winograd is expected
 
 
+@pytest.mark.parametrize(
+    ("channels", "in_tiles"), [(8, 8), (16, 16), (24, 32), (40, 64), (64, 64), (72, 96), (112, 128)]
+)
+def test_groups_are_multiplied_in_whole_tiles_of_input_and_output_channels(channels, in_tiles):
+    gemm = Gemm(batch=10, m=49, n=channels, k=9 * channels)
+    kernel = Kernel(
+        "g", KernelClass.CONV_GROUPED, ("g",), DType.F16, 900, 0, 1, 1, gemm=gemm, taps=9, channels=channels
+    )
+    table = KernelTable.from_kernels([kernel])
+    whole_s = 2 * 900 / 1000
+    assert times_of(table, replace(CEILINGS, tiles_groups=True)).compute_s[0] == pytest.approx(
+        whole_s * (in_tiles / channels) ** 2
+    )
+    assert times_of(table, CEILINGS).compute_s[0] == pytest.approx(whole_s)
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "expected"),
+    [("rtx4090", Precision.AMP_FP16, True), ("rtx4090", Precision.FP32, False), ("sd865/gpu", Precision.INT8, False)],
+)
+def test_only_tensor_cores_take_groups_in_tiles(device, precision, expected):
+    assert ceilings_of(load_device(device)[1], precision).tiles_groups is expected
+
+
 def test_halves_are_computed_in_fp32_where_that_is_faster():
     """A GTX 1080 Ti's fp16 rate is 1/64 of its fp32 one."""
     _, unit = load_device("gtx1080ti")
