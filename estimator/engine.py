@@ -18,7 +18,7 @@ from estimator.errors import BadOptionError, UnknownRuntimeError, UnsupportedCom
 from estimator.ir.graph import Graph
 from estimator.lowering.fuse import Target, lower
 from estimator.lowering.kernel import Kernel, KernelGraph, KernelTable
-from estimator.lowering.precision import apply_precision
+from estimator.lowering.precision import apply_precision, stored_precision
 from estimator.lowering.runtimes import runtime_rules
 from estimator.memory.peak import MemoryPlan, plan_memory
 from estimator.result import (
@@ -39,6 +39,7 @@ from estimator.timing.roofline import Ceilings, ceilings_of
 
 LAYOUTS = ("nchw", "nhwc")
 SOURCES = ("calibrated", "family", "datasheet")
+QUANTISED: Final = (Precision.INT8, Precision.W8A16, Precision.W4A16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +240,7 @@ def _assemble(
         kernels=kernels,
         peak_flops_per_s=ceilings.rated_flops_per_s,
         peak_bandwidth_bytes_per_s=ceilings.bandwidth_bytes_per_s,
-        warnings=(*_warnings(graph, cost, memory, capacity, coefficients, latency), *unused),
+        warnings=(*_warnings(graph, target, cost, memory, capacity, coefficients, latency), *unused),
         assumptions=unit.assumptions,
     )
 
@@ -285,6 +286,7 @@ WAITS_FOR_HOST: Final = (
 
 def _warnings(
     graph: Graph,
+    target: ResolvedTarget,
     cost: GraphCost,
     memory: MemoryEstimate,
     capacity: int | None,
@@ -295,6 +297,12 @@ def _warnings(
     if cost.unsupported:
         warnings.append(
             f"no cost rule for {', '.join(cost.unsupported[:6])}: their time is missing; --strict makes this an error"
+        )
+    stored = stored_precision(graph)
+    if stored in QUANTISED and stored is not target.precision:
+        warnings.append(
+            f"the file's weights are {stored.value} and stay so, its arithmetic is taken to run in "
+            f"{target.precision.value}: --precision {stored.value}, where there is one, runs it as it was made"
         )
     if capacity is not None and memory.peak_bytes > capacity:
         warnings.append("peak memory exceeds the device's memory: a smaller --batch or --precision would fit")

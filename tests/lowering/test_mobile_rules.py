@@ -48,6 +48,28 @@ def test_padding_becomes_the_convolutions_own(runtime):
     assert kernel.bytes_written == FLOAT * 8 * 4 * 4
 
 
+SPELLED_NORM = f"""\
+graph spelled
+input x f32[1,4,4,8]
+parameter w f32[8,8,1,1]
+parameter scale f32[8]
+parameter shift f32[8]
+c f32[1,4,4,8] = conv(x, w) {CONV} channels_last=true
+m f32[1,4,4,8] = binary(c, scale) function=mul
+y f32[1,4,4,8] = binary(m, shift) function=add
+output y
+"""
+
+
+@pytest.mark.parametrize("runtime", ["tflite", "qnn", "qnn_dlc", "onnxruntime", "tensorrt"])
+def test_batch_norm_is_folded_also_where_a_file_spells_it_out(runtime):
+    (kernel,) = kernels(SPELLED_NORM, runtime)
+    assert kernel.kernel_class is KernelClass.CONV_POINTWISE
+    assert kernel.bytes_written == FLOAT * 4 * 4 * 8
+    gain = SPELLED_NORM.replace("binary(m, shift) function=add", "activation(m) function=relu")
+    assert len(kernels(gain, runtime)) == 2  # a factor alone is none
+
+
 TABLE = """\
 graph table
 input x f32[1,4,4]

@@ -39,6 +39,19 @@ def is_folded_norm(op: Op, lowering: Lowering) -> bool:
     return is_batch_norm(op)
 
 
+def is_spelled_norm(op: Op, lowering: Lowering) -> bool:
+    """Match x · scale where nothing but + shift reads it: batch norm as Keras 3 writes it."""
+    scale = _constant_operand(op, "mul", lowering)
+    readers = lowering.readers_in_graph(op.outputs[0]) if scale is not None else []
+    return len(readers) == 1 and _constant_operand(readers[0], "add", lowering) == scale
+
+
+def _constant_operand(op: Op, function: str, lowering: Lowering) -> int | None:
+    """Return the extent of the one operand that is a literal, of several elements; None where there is no such."""
+    sizes = [lowering.graph.tensors[name].numel for name in op.inputs if lowering.is_constant(name)]
+    return sizes[0] if is_function(op, function) and len(sizes) == 1 and sizes[0] > 1 else None
+
+
 def is_clamp(op: Op, lowering: Lowering) -> bool:
     """Match an activation that a requantising store clamps for free."""
     return op.kind is OpKind.ACTIVATION and is_function(op, *CLAMPS)
@@ -161,6 +174,14 @@ FOLD_BATCH_NORM = FusionRule(
     is_folded_norm,
     "at inference batch norm is a scale and shift that goes into weights and bias",
     "ONNX Runtime graph optimisations, 'Conv BatchNorm fusion'; TFLite converter; QNN converter",
+    single_use=True,
+)
+FOLD_SPELLED_NORM = FusionRule(
+    "fold spelled-out batch norm",
+    is_foldable_product,
+    is_spelled_norm,
+    "the factor goes into weights and bias whichever way it is written; what is added behind it follows as a bias",
+    "TFLite converter, 'fuse mul into conv'; ONNX Runtime graph optimisations, 'Conv Mul fusion'",
     single_use=True,
 )
 CLAMP_EPILOGUE = FusionRule(

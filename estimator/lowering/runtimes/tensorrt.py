@@ -21,6 +21,8 @@ from estimator.lowering.runtimes import mobile
 from estimator.lowering.runtimes.mobile import (
     ACTIVATION_EPILOGUE,
     FOLD_BATCH_NORM,
+    FOLD_SPELLED_NORM,
+    PAD_INTO_WINDOW,
     POINTWISE_CHAIN,
     RESIDUAL_EPILOGUE,
     function_of_copy,
@@ -158,7 +160,9 @@ RULES = RuntimeRules(
         ATTENTION,
         ATTENTION_SCALE,
         REARRANGEMENT,
+        PAD_INTO_WINDOW,
         FOLD_BATCH_NORM,
+        FOLD_SPELLED_NORM,
         ACTIVATION_EPILOGUE,
         RESIDUAL_EPILOGUE,
         ACTIVATION_EPILOGUE,

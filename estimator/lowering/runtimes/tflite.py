@@ -9,6 +9,7 @@ from estimator.lowering.runtimes.mobile import (
     CONCATENATED_BLOCKS,
     DECOMPOSED_ATTENTION,
     FOLD_BATCH_NORM,
+    FOLD_SPELLED_NORM,
     PAD_INTO_WINDOW,
     POINTWISE_CHAIN,
     RESIDUAL_EPILOGUE,
@@ -22,6 +23,7 @@ RULES = RuntimeRules(
     rules=(
         PAD_INTO_WINDOW,
         FOLD_BATCH_NORM,
+        FOLD_SPELLED_NORM,
         CLAMP_EPILOGUE,
         ACTIVATION_EPILOGUE,
         RESIDUAL_EPILOGUE,
