@@ -7,7 +7,7 @@ from typing import Final
 
 from estimator.ir.op import Op, OpKind
 from estimator.lowering.fuse import Lowering
-from estimator.lowering.patterns import is_elementwise, is_function
+from estimator.lowering.patterns import is_elementwise, multiplies_by_one_number
 
 _PRODUCTS: Final = frozenset({OpKind.MATMUL, OpKind.EINSUM})
 _ROWWISE: Final = frozenset({OpKind.SOFTMAX, OpKind.REDUCE})
@@ -49,7 +49,7 @@ def spelled_attention(lowering: Lowering) -> SpelledAttention:
             between |= found[0]
             sums.add(found[1])
             factors = (lowering.producer(name) for name in op.inputs[:2])
-            scales.update(one.name for one in factors if one is not None and _multiplies_by_one_number(one, lowering))
+            scales.update(one.name for one in factors if one is not None and _is_scale(one, lowering))
     return SpelledAttention(frozenset(scores), frozenset(between), frozenset(sums), frozenset(scales))
 
 
@@ -79,8 +79,5 @@ def _multiplies_activations(op: Op, lowering: Lowering) -> bool:
     return op.kind in _PRODUCTS and not any(lowering.is_constant(name) for name in op.inputs[:2])
 
 
-def _multiplies_by_one_number(op: Op, lowering: Lowering) -> bool:
-    if not is_function(op, "mul", "div") or lowering.use_count(op) > 1:
-        return False
-    factors = op.inputs[1:]  # a number that the source gives as such is no input
-    return all(lowering.is_constant(name) and lowering.graph.tensors[name].numel == 1 for name in factors)
+def _is_scale(op: Op, lowering: Lowering) -> bool:
+    return multiplies_by_one_number(op, lowering) and lowering.use_count(op) == 1

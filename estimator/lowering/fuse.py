@@ -171,6 +171,11 @@ class Lowering:
         """Whether the graph's source records strides, so that a tensor without any is in row-major order."""
         return any(tensor.strides is not None for tensor in self.graph.tensors.values())
 
+    @cached_property
+    def stores_channels_last(self) -> bool:
+        """Whether the source's own tensors are [n, *s, c], as TFLite's and TensorFlow's are."""
+        return any(getattr(op.attrs, "channels_last", False) for op in self.graph.ops)
+
     def is_constant(self, tensor: str) -> bool:
         """Whether the compiled graph holds `tensor` as a literal: a weight, or folded from weights."""
         root = self.root(tensor)
@@ -376,7 +381,7 @@ class Lowering:
                     if tensor.dtype.bits == base.dtype.bits
                     else tensor.size_bytes
                 )
-                if op.kind in (OpKind.EMBEDDING, OpKind.GATHER, OpKind.VIEW) and position == 0:
+                if op.kind in _READ_IN_PART and position == 0:
                     size = min(size, sum(self.graph.tensors[o].size_bytes for o in op.outputs))
                 if size > sizes.get(root, 0):
                     weights += (size - sizes.get(root, 0)) * self.is_constant(root)
@@ -402,6 +407,8 @@ class Lowering:
 FEW_ROWS: Final = 64
 """Rows of half a tile: with fewer, a product on any GPU takes as long as its weight takes to read. No network on record
 has a batch as small."""
+_READ_IN_PART = frozenset({OpKind.EMBEDDING, OpKind.GATHER, OpKind.VIEW, OpKind.COPY})
+"""Ops that read no more of their first operand than they write."""
 _PRIORITY = {
     OpKind.CONV: 5, OpKind.DEFORM_CONV: 5, OpKind.LINEAR: 5, OpKind.MATMUL: 5, OpKind.EINSUM: 5,
     OpKind.ATTENTION: 6, OpKind.RNN: 6, OpKind.SOFTMAX: 4, OpKind.REDUCE: 3, OpKind.ADAPTIVE_POOL: 3,

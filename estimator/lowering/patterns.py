@@ -38,6 +38,14 @@ def is_function(op: Op, *functions: str) -> bool:
     return isinstance(op.attrs, FunctionAttrs) and op.attrs.function in functions
 
 
+def multiplies_by_one_number(op: Op, lowering: Lowering) -> bool:
+    """Match x · c; a number that the source gives as such is no input."""
+    factors = op.inputs[1:]
+    return is_function(op, "mul", "div") and all(
+        lowering.is_constant(name) and lowering.graph.tensors[name].numel == 1 for name in factors
+    )
+
+
 def is_transposing_copy(op: Op) -> bool:
     """Whether a copy changes element order."""
     return op.kind is OpKind.COPY and isinstance(op.attrs, CopyAttrs) and op.attrs.transposing

@@ -18,7 +18,13 @@ from estimator.ir.tensor import TensorSpec
 from estimator.lowering.classify import REORDERING_VIEWS, function_of, gemm_of
 from estimator.lowering.fuse import Expansion, FusionRule, Lowering
 from estimator.lowering.kernel import Gemm, Kernel, KernelClass
-from estimator.lowering.patterns import PRODUCT_KINDS, is_batch_norm, is_elementwise, is_function
+from estimator.lowering.patterns import (
+    PRODUCT_KINDS,
+    is_batch_norm,
+    is_elementwise,
+    is_function,
+    multiplies_by_one_number,
+)
 
 FOLDABLE_PRODUCTS = frozenset({OpKind.CONV, OpKind.LINEAR, OpKind.MATMUL})
 CLAMPS = ("relu", "relu6", "relu_n1_to_1", "hardtanh", "clip", "clamp")
@@ -27,6 +33,19 @@ CLAMPS = ("relu", "relu6", "relu_n1_to_1", "hardtanh", "clip", "clamp")
 def is_product(op: Op, lowering: Lowering) -> bool:
     """Convolution or matrix product."""
     return op.kind in PRODUCT_KINDS
+
+
+def is_matrix_product(op: Op, lowering: Lowering) -> bool:
+    """Product of two activations, or with a weight."""
+    return op.kind in (OpKind.MATMUL, OpKind.EINSUM)
+
+
+def is_scale_of_file(op: Op, lowering: Lowering) -> bool:
+    """Match x · c where c is a tensor, as files write the scale of an attention.
+
+    The same in PyTorch's own code, where c is a Python number, stays a kernel: so it was when the records were fitted.
+    """
+    return len(op.inputs) == 2 and multiplies_by_one_number(op, lowering)
 
 
 def is_foldable_product(op: Op, lowering: Lowering) -> bool:
@@ -50,6 +69,21 @@ def _constant_operand(op: Op, function: str, lowering: Lowering) -> int | None:
     """Return the extent of the one operand that is a literal, of several elements; None where there is no such."""
     sizes = [lowering.graph.tensors[name].numel for name in op.inputs if lowering.is_constant(name)]
     return sizes[0] if is_function(op, function) and len(sizes) == 1 and sizes[0] > 1 else None
+
+
+def is_product_or_pointwise(op: Op, lowering: Lowering) -> bool:
+    """Match what an epilogue can follow."""
+    return is_product(op, lowering) or is_small_pointwise(op, lowering)
+
+
+def is_self_gate(op: Op, lowering: Lowering) -> bool:
+    """Match f(x) where f(x) · x is all that is made of x: SiLU, hard swish or Mish, spelled out."""
+    if not is_small_pointwise(op, lowering) or len(op.inputs) != 1:
+        return False
+    gated = lowering.readers_in_graph(op.outputs[0])
+    both = lowering.readers_in_graph(op.inputs[0])
+    names = {reader.name for reader in both}
+    return len(gated) == 1 and is_function(gated[0], "mul") and names == {op.name, gated[0].name}
 
 
 def is_clamp(op: Op, lowering: Lowering) -> bool:
@@ -111,7 +145,25 @@ def is_empty_pad(op: Op, lowering: Lowering) -> bool:
 
 def is_free(op: Op, lowering: Lowering) -> bool:
     """Match what launches nothing in a compiled mobile graph."""
-    return is_relayout(op, lowering) or is_quantisation(op, lowering) or is_empty_pad(op, lowering)
+    return (
+        is_relayout(op, lowering)
+        or is_unmoved_copy(op, lowering)
+        or is_quantisation(op, lowering)
+        or is_empty_pad(op, lowering)
+    )
+
+
+def is_unmoved_copy(op: Op, lowering: Lowering) -> bool:
+    """Match the copy that a file without strides writes for a permutation or slice that moves nothing here.
+
+    In a file that stores channels last itself, a permutation to or from that order does move them.
+    """
+    if op.kind is not OpKind.COPY:
+        return False
+    function = function_of_copy(op)
+    if function == "transpose":
+        return not lowering.stores_channels_last and not _reorders(op, lowering)
+    return function in _SLICES and not _cuts_inside(op, lowering)
 
 
 def is_materialised_view(op: Op, lowering: Lowering) -> bool:
@@ -147,8 +199,11 @@ def _long_axes(tensor: TensorSpec) -> list[tuple[int, int]]:
 
 
 def _feeds_only_products(op: Op, lowering: Lowering) -> bool:
-    """Matrix products take a transpose flag."""
-    readers = lowering.readers_in_graph(op.outputs[0])
+    """Matrix products take a transpose flag, and a factor."""
+    readers: list[Op] = []
+    for reader in lowering.readers_in_graph(op.outputs[0]):
+        scales = is_scale_of_file(reader, lowering)
+        readers += lowering.readers_in_graph(reader.outputs[0]) if scales else [reader]
     return bool(readers) and all(reader.kind in (OpKind.MATMUL, OpKind.EINSUM) for reader in readers)
 
 
@@ -175,6 +230,21 @@ FOLD_BATCH_NORM = FusionRule(
     "at inference batch norm is a scale and shift that goes into weights and bias",
     "ONNX Runtime graph optimisations, 'Conv BatchNorm fusion'; TFLite converter; QNN converter",
     single_use=True,
+)
+SCALE_INTO_PRODUCT = FusionRule(
+    "scale into product",
+    is_scale_of_file,
+    is_matrix_product,
+    "a factor of an operand is a factor of the result: of the requantisation, or of the product's alpha",
+    "ONNX Runtime graph optimisations, 'MatMul scale fusion'; assumed of TFLite's and QNN's converters",
+    single_use=True,
+)
+SELF_GATE_EPILOGUE = FusionRule(
+    "self-gate epilogue",
+    is_product_or_pointwise,
+    is_self_gate,
+    "x · sigmoid(x) is one activation whether a file says so or spells it out",
+    "ONNX has no SiLU before opset 24; ONNX Runtime 'QuickGelu fusion'; TFLite converter writes LOGISTIC, MUL",
 )
 FOLD_SPELLED_NORM = FusionRule(
     "fold spelled-out batch norm",

@@ -25,6 +25,7 @@ from estimator.lowering.runtimes.mobile import (
     PAD_INTO_WINDOW,
     POINTWISE_CHAIN,
     RESIDUAL_EPILOGUE,
+    SELF_GATE_EPILOGUE,
     function_of_copy,
     is_small_pointwise,
 )
@@ -163,6 +164,7 @@ RULES = RuntimeRules(
         PAD_INTO_WINDOW,
         FOLD_BATCH_NORM,
         FOLD_SPELLED_NORM,
+        SELF_GATE_EPILOGUE,
         ACTIVATION_EPILOGUE,
         RESIDUAL_EPILOGUE,
         ACTIVATION_EPILOGUE,
