@@ -39,11 +39,9 @@ def is_function(op: Op, *functions: str) -> bool:
 
 
 def multiplies_by_one_number(op: Op, lowering: Lowering) -> bool:
-    """Match x · c; a number that the source gives as such is no input."""
-    factors = op.inputs[1:]
-    return is_function(op, "mul", "div") and all(
-        lowering.is_constant(name) and lowering.graph.tensors[name].numel == 1 for name in factors
-    )
+    """Match x · c and x ÷ c; a number that the source gives as such is no input."""
+    tensors = [n for n in op.inputs if not (lowering.is_constant(n) and lowering.graph.tensors[n].numel == 1)]
+    return len(tensors) == 1 and (is_function(op, "mul") or (is_function(op, "div") and tensors[0] == op.inputs[0]))
 
 
 def is_transposing_copy(op: Op) -> bool:

@@ -208,7 +208,7 @@ input k f32[2,5,3]
 parameter c f32[1]
 t f32[2,3,5] = copy(k) function=transpose transposing=true
 u f32[2,3,5] = binary(t, c) function=mul
-r f32[2,5,3] = binary(q, c) function=mul
+r f32[2,5,3] = binary(c, q) function=mul
 s f32[2,5,5] = matmul(r, u)
 output s
 """
