@@ -97,14 +97,13 @@ def refine(kernel: Kernel, ops: Sequence[Op], lowering: Lowering) -> Kernel:
     """Give attention its class, and a product with a folded weight its own, by the axes that the ops name."""
     if kernel.kernel_class is not KernelClass.BATCHED_MATMUL or not _on_gpu(lowering):
         return kernel
-    product = next(op for op in ops if op.name == kernel.name)
-    scores = next((op for op in ops if is_scores(op, lowering)), None)
-    if scores is not None:
+    product, *weighted_sums = (op for op in ops if mobile.is_product(op, lowering))
+    if weighted_sums:  # one product per kernel, but for these two
         generated = sum(_generated_bytes(op, lowering) for op in ops)
         return replace(
             kernel,
             kernel_class=KernelClass.ATTENTION,
-            gemm=_geometry(scores, lowering),
+            gemm=_geometry(product, lowering),
             bytes_read=kernel.bytes_read - generated,
             weight_bytes=kernel.weight_bytes - generated,
         )
