@@ -80,7 +80,7 @@ def _rest_of_attention(scores: Op, context: KernelContext) -> tuple[list[Op], Op
     unread = [scores]
     while unread:
         op = unread.pop()
-        readers = context.kernel_readers(op)
+        readers = context.kernel_readers(op.outputs[0])
         if len(readers) < context.use_count(op):
             return None  # a result of the network
         for reader in readers:

@@ -54,7 +54,11 @@ class Lowering:
             if self._folded and op.outputs and self._folded.issuperset(op.outputs):
                 continue
             fact = self._facts_of(op)
-            if fact.free or self._moves_nothing(op):
+            if (
+                fact.free
+                or (op.kind in FREE_KINDS and not self.rules.materialises(op, self))
+                or (op.kind is OpKind.COPY and self.rules.elides(op, self))
+            ):
                 if op.inputs:
                     self._root.update(dict.fromkeys(op.outputs, self.root(op.inputs[0])))
                     self._not_own.update(op.outputs)
@@ -65,25 +69,20 @@ class Lowering:
         self._roles = self.rules.roles(self)
         for index, op in enumerate(kernel_ops if self._roles else ()):
             if op.name in self._roles:
-                facts[index] = self._facts_of(op)
+                facts[index] = self._facts_of(op, self._roles[op.name])
         self.facts = tuple(facts)
         self.group_of = list(range(len(kernel_ops)))
         self.members: dict[int, list[int]] = {i: [i] for i in self.group_of}  # ascending
         self.anchors = [int(fact.anchor) for fact in facts]  # of each group
 
-    def _moves_nothing(self, op: Op) -> bool:
-        if op.kind in FREE_KINDS:
-            return not self.rules.materialises(op, self)
-        return op.kind is OpKind.COPY and self.rules.elides(op, self)
-
-    def _facts_of(self, op: Op) -> OpFacts:
+    def _facts_of(self, op: Op, role: Hashable = None) -> OpFacts:
         known, type_of, inputs = self._known, self._type_of.__getitem__, op.inputs
         plain = self._not_own.isdisjoint(inputs) and (len(inputs) < 2 or len(set(inputs)) == len(inputs))
         key = (
             op.kind, known.number_of(op.attrs), op.in_place,
             tuple(map(type_of, inputs)), tuple(map(type_of, op.outputs)),
             None if plain else self._sharing(inputs),
-            self._roles.get(op.name),
+            role,
         )  # fmt: skip
         facts = known.facts.get(key)
         if facts is None:
@@ -191,9 +190,9 @@ class Lowering:
         index = self._edges.writer.get(tensor)
         return None if index is None else self.kernel_ops[index]
 
-    def kernel_readers(self, op: Op) -> list[Op]:
-        """Return the ops that launch something and read `op`'s first output."""
-        return [self.kernel_ops[index] for index in self._edges.readers[op.outputs[0]]]
+    def kernel_readers(self, tensor: str) -> list[Op]:
+        """Return the ops that launch something and read what another one computed as `tensor`."""
+        return [self.kernel_ops[index] for index in self._edges.readers.get(tensor, ())]
 
     # -- merging ---------------------------------------------------------------------------------
 

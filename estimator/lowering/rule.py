@@ -80,15 +80,16 @@ class KernelContext(GraphContext, Protocol):
     def kernel_op_behind(self, tensor: str) -> Op | None:
         """Return the op that launches what computes `tensor`."""
 
-    def kernel_readers(self, op: Op) -> list[Op]:
-        """Return the ops that launch something and read `op`'s first output."""
+    def kernel_readers(self, tensor: str) -> list[Op]:
+        """Return the ops that launch something and read what another one computed as `tensor`."""
 
     def use_count(self, op: Op) -> int:
-        """How many of them do; graph outputs count as one more."""
+        """How many of them read `op`'s first output; graph outputs count as one more."""
 
 
 OpPredicate = Callable[[Op, OpContext], bool]
 GraphPredicate = Callable[[Op, GraphContext], bool]
+KernelPredicate = Callable[[Op, KernelContext], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class FusionRule:
     why: str
     source: str
     single_use: bool = False
-    among: GraphPredicate | None = None
+    among: KernelPredicate | None = None
 
 
 @dataclass(frozen=True, slots=True)

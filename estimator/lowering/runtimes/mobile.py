@@ -24,7 +24,7 @@ from estimator.lowering.patterns import (
     is_function,
     multiplies_by_one_number,
 )
-from estimator.lowering.rule import Expansion, FusionRule, GraphContext, OpContext
+from estimator.lowering.rule import Expansion, FusionRule, GraphContext, KernelContext, OpContext
 
 FOLDABLE_PRODUCTS = frozenset({OpKind.CONV, OpKind.LINEAR, OpKind.MATMUL})
 CLAMPS = ("relu", "relu6", "relu_n1_to_1", "hardtanh", "clip", "clamp")
@@ -87,13 +87,13 @@ def is_function_of_one(op: Op, context: OpContext) -> bool:
     return len(op.inputs) == 1 and is_small_pointwise(op, context)
 
 
-def gates_its_operand(op: Op, context: GraphContext) -> bool:
+def gates_its_operand(op: Op, context: KernelContext) -> bool:
     """Match f(x) where f(x) · x is all that is made of x: SiLU, hard swish or Mish, spelled out."""
-    readers = {reader.name for reader in context.readers_in_graph(op.inputs[0])}
+    readers = context.kernel_readers(op.inputs[0])
     if len(readers) != 2:
         return False
-    gated = context.readers_in_graph(op.outputs[0])
-    return len(gated) == 1 and is_function(gated[0], "mul") and readers == {op.name, gated[0].name}
+    gated = context.kernel_readers(op.outputs[0])
+    return len(gated) == 1 and gated[0] in readers and is_function(gated[0], "mul")
 
 
 def is_clamp(op: Op, context: OpContext) -> bool:
