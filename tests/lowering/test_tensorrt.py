@@ -58,11 +58,18 @@ y f16""",
 """As PyTorch's decomposition writes it: rows that are masked whole become zero."""
 
 
+EXPANDED = (
+    GUARDED.replace("= fill()", "= view(zero) function=expand")
+    .replace("zeros f16", "zero f16[1] = fill() function=zeros\nzeros f16", 1)
+    .replace("expand function=zeros", "expand")
+)
+
+
 def kernels(text: str, kind: UnitKind = UnitKind.GPU, runtime: str = "tensorrt") -> tuple[Kernel, ...]:
     return lower(parse_graph(text), runtime_rules(runtime), Target(kind, Precision.FP16, "nchw")).kernels
 
 
-@pytest.mark.parametrize("text", [ONE_OP, SPELLED, GUARDED], ids=["one op", "spelled", "guarded"])
+@pytest.mark.parametrize("text", [ONE_OP, SPELLED, GUARDED, EXPANDED], ids=["one op", "spelled", "guarded", "expanded"])
 def test_attention_is_one_kernel_however_it_is_spelled(text: str):
     (kernel,) = kernels(text)
     assert kernel.kernel_class is KernelClass.ATTENTION
