@@ -27,12 +27,9 @@ from estimator.lowering.rule import RuntimeRules, Target
 class Edges(NamedTuple):
     """Who writes and who reads what; kernel ops by index, each once."""
 
-    producers: list[list[int]]
-    """Of each kernel op."""
-    readers: dict[str, list[int]]
-    """Of each kernel op's results, and of their views."""
-    writer: dict[str, int]
-    """Of each kernel op's results, and of their views."""
+    producers: list[list[int]]  # of each kernel op
+    readers: dict[str, list[int]]  # of each kernel op's results and their views
+    writer: dict[str, int]  # likewise
 
 
 class Lowering:

@@ -119,15 +119,9 @@ def _geometry(product: Op, context: OpContext) -> Gemm:
 
 
 def _filled_bytes(ops: Sequence[Op], context: OpContext) -> int:
-    """Size of the operands that a kernel makes rather than reads, each as `group` counts it."""
-    sizes: dict[str, int] = {}
-    for op in ops:
-        for position in attention_role(op, context).filled:
-            name = op.inputs[position]
-            root = context.root(name)
-            size = min(context.graph.tensors[one].size_bytes for one in (name, root))
-            sizes[root] = max(size, sizes.get(root, 0))
-    return sum(sizes.values())
+    """Size of the operands that a kernel makes rather than reads."""
+    names = {op.inputs[position] for op in ops for position in attention_role(op, context).filled}
+    return sum(context.graph.tensors[name].size_bytes for name in names)
 
 
 ATTENTION = FusionRule(
