@@ -27,7 +27,7 @@ from estimator.ir.graph import Graph
 from estimator.lowering.fuse import lower, lower_to_rows
 from estimator.lowering.kernel import Kernel, KernelGraph, KernelTable
 from estimator.lowering.known import Known
-from estimator.lowering.precision import Retyping, apply_precision
+from estimator.lowering.precision import Retyping, apply_precision, stored_precision
 from estimator.lowering.rule import Target
 from estimator.lowering.runtimes import runtime_rules
 from estimator.memory.peak import MemoryPlan, peak_bytes, plan_memory
@@ -50,6 +50,7 @@ from estimator.timing.roofline import Ceilings, ceilings_of, spilled_share
 
 LAYOUTS = ("nchw", "nhwc")
 SOURCES = ("calibrated", "family", "datasheet")
+QUANTISED: Final = (Precision.INT8, Precision.W8A16, Precision.W4A16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,7 +387,7 @@ def _assemble(
         kernels=kernels,
         peak_flops_per_s=ceilings.rated_flops_per_s,
         peak_bandwidth_bytes_per_s=ceilings.bandwidth_bytes_per_s,
-        warnings=(*_warnings(graph, cost, memory, capacity, coefficients, latency), *unused),
+        warnings=(*_warnings(graph, target, cost, memory, capacity, coefficients, latency), *unused),
         assumptions=unit.assumptions,
     )
 
@@ -432,6 +433,7 @@ WAITS_FOR_HOST: Final = (
 
 def _warnings(
     graph: Graph,
+    target: ResolvedTarget,
     cost: GraphCost,
     memory: MemoryEstimate,
     capacity: int | None,
@@ -442,6 +444,12 @@ def _warnings(
     if cost.unsupported:
         warnings.append(
             f"no cost rule for {', '.join(cost.unsupported[:6])}: their time is missing; --strict makes this an error"
+        )
+    stored = stored_precision(graph)
+    if stored in QUANTISED and stored is not target.precision:
+        warnings.append(
+            f"the file's weights are {stored.value} and stay so, its arithmetic is taken to run in "
+            f"{target.precision.value}: --precision {stored.value}, where there is one, runs it as it was made"
         )
     if capacity is not None and memory.peak_bytes > capacity:
         warnings.append("peak memory exceeds the device's memory: a smaller --batch or --precision would fit")

@@ -163,3 +163,16 @@ def test_a_runtime_that_the_unit_lacks_is_refused_with_those_it_has():
     device, unit = next((d, u) for d, u in UNITS if d.id == "rtx4090")
     with pytest.raises(UnsupportedCombinationError, match="qnn"):
         estimate(GRAPHS[0], device, unit, EstimateOptions(runtime="qnn"))
+
+
+@pytest.mark.parametrize(("reference", "warned"), [("sd865/cpu", 1), ("sd865/npu", 0)])
+def test_a_quantised_file_in_another_precision_is_said_to_be_one(reference: str, warned: int):
+    graph = parse_graph("""\
+    graph quantised
+    input x i8[1,64,128]
+    parameter w i8[256,128]
+    y i8[1,64,256] = linear(x, w)
+    output y
+    """)
+    warnings = estimate(graph, *load_device(reference)).warnings  # fp32 on the CPU, int8 on the NPU
+    assert sum("--precision int8" in text for text in warnings) == warned

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from estimator import engine
 from estimator.calibration.nasbench201 import Cell, EdgeOp, network
+from estimator.catalogue.device import UnitKind
 from estimator.catalogue.loader import load_device
 from estimator.client.batch_builder import BatchBuilder
 from estimator.dtypes import DType, Precision
@@ -35,7 +36,13 @@ from estimator.ir.op import (
     UnknownAttrs,
 )
 from estimator.ir.tensor import Shape, TensorRole, TensorSpec
+from estimator.ir.text import parse_graph
 from estimator.ir.validate import validate
+from estimator.lowering.fuse import lower, lower_to_rows
+from estimator.lowering.kernel import KernelTable, kernel_row
+from estimator.lowering.known import Known
+from estimator.lowering.rule import Target
+from estimator.lowering.runtimes import runtime_rules
 from estimator.service.answers import Answers
 from estimator.service.graph_batch import GraphBatch
 from estimator.service.limits import Budget, Limits
@@ -52,6 +59,8 @@ TARGETS = (
     ("sd865", EstimateOptions(runtime="tflite")),
     ("sd865", EstimateOptions(runtime="qnn", strict=True)),
     ("sd865/cpu", EstimateOptions(runtime="tflite")),
+    ("sd865/cpu", EstimateOptions(runtime="onnxruntime", precision=Precision.W8A16)),
+    ("rtx4090", EstimateOptions(runtime="tensorrt", precision=Precision.FP16)),
     ("coral-edge-tpu", EstimateOptions()),
 )
 every_target = pytest.mark.parametrize(("reference", "options"), TARGETS, ids=lambda value: str(value)[:60])
@@ -72,7 +81,8 @@ class Sketch:
         for _ in range(op_count):
             self.rng.choice(
                 (self._conv, self._conv, self._norm, self._pointwise, self._pointwise, self._binary, self._concat,
-                 self._view, self._window, self._tokens, self._constant, self._unknown)
+                 self._view, self._window, self._tokens, self._constant, self._unknown, self._spelled_activation,
+                 self._spelled_norm, self._spelled_attention, self._file_copy)
             )()  # fmt: skip
         outputs = tuple(dict.fromkeys((self.results[-1], self.rng.choice(self.results[1:] or self.results))))
         call = ModuleCall("m", (self.rng.choice(self.results),), (self.results[-1],))
@@ -196,6 +206,42 @@ class Sketch:
         folded = self.results.pop()
         self._emit(OpKind.BINARY, (x, folded), shape, FunctionAttrs("mul"))
 
+    def _spelled_activation(self) -> None:
+        x = self.rng.choice(self.results[-4:])
+        shape = self.tensors[x].shape
+        self._emit(OpKind.ACTIVATION, (x,), shape, FunctionAttrs("sigmoid"))
+        self._emit(OpKind.BINARY, (x, self.results[-1]), shape, FunctionAttrs("mul"))
+
+    def _spelled_norm(self) -> None:
+        """A factor, and mostly an addend."""
+        x, shape = self._image()
+        for function in self.rng.choice((("mul", "add"), ("mul", "add"), ("mul",))):
+            self._emit(OpKind.BINARY, (x, self._weight(shape[1], 1, 1)), shape, FunctionAttrs(function))
+            x = self.results[-1]
+
+    def _spelled_attention(self) -> None:
+        flat = [name for name in self.results if len(self.tensors[name].shape) == 3]
+        if not flat:
+            return
+        query = x = self.rng.choice(flat)
+        n, rows, k = self.tensors[x].shape
+        if self.rng.random() < 0.5:
+            self._emit(OpKind.BINARY, (x, self._weight(1)), (n, rows, k), FunctionAttrs("mul"))
+            query = self.results[-1]
+        self._emit(OpKind.COPY, (x,), (n, k, rows), CopyAttrs("transpose", transposing=True))
+        self._emit(OpKind.MATMUL, (query, self.results[-1]), (n, rows, rows), MatmulAttrs())
+        self._emit(OpKind.SOFTMAX, (self.results[-1],), (n, rows, rows), SoftmaxAttrs(2))
+        weights = self.results[-1]
+        if self.rng.random() < 0.5:
+            self._emit(OpKind.FILL, (), (n, rows, rows), FunctionAttrs("zeros"))
+            self._emit(OpKind.BINARY, (weights, self.results.pop()), (n, rows, rows), FunctionAttrs("maximum"))
+        self._emit(OpKind.MATMUL, (self.results[-1], x), (n, rows, k), MatmulAttrs())
+
+    def _file_copy(self) -> None:
+        x, (n, c, h, w) = self._image()
+        function, shape = self.rng.choice((("transpose", (n, h, w, c)), ("slice", (n, c // 2, h, w))))
+        self._emit(OpKind.COPY, (x,), shape, CopyAttrs(function, transposing=function == "transpose"))
+
     def _unknown(self) -> None:
         if self.rng.random() < 0.2:
             x = self.rng.choice(self.results[-4:])
@@ -255,6 +301,117 @@ def test_a_search_has_the_numbers_that_each_network_has_alone(reference, options
     graphs = [nas_network(seed) for seed in range(10)] + [EMPTY] + [mlp(depth, 4096) for depth in (1, 2)]
     graphs += [random_network(seed) for seed in range(10)]
     check_equal(graphs, reference, options)
+
+
+ATTENTION = """\
+graph block
+input x f32[1,50,64]
+parameter a f32[64,64]
+parameter b f32[64,64]
+parameter factor f32[1]
+q f32[1,50,64] = linear(x, a)
+k f32[1,50,64] = linear(x, b)
+scaled f32[1,50,64] = binary(q, factor) function=mul
+kt f32[1,64,50] = copy(k) function=transpose transposing=true
+scores f32[1,50,50] = matmul(scaled, kt)
+weights f32[1,50,50] = softmax(scores) axis=2
+zeros f32[1,50,50] = fill() function=zeros
+guarded f32[1,50,50] = binary(weights, zeros) function=maximum
+v f32[1,50,64] = matmul(guarded, x)
+y f32[1,50,64] = linear(v, b)
+output y
+"""
+CONVOLUTION = """\
+input x f32[1,32,14,14]
+parameter w f32[32,32,1,1]
+parameter factor f32[32,1,1]
+parameter addend f32[32,1,1]
+c f32[1,32,14,14] = conv(x, w) kernel=[1,1] stride=[1,1] padding=[0,0] dilation=[1,1]
+"""
+SPELLED = (
+    ATTENTION,
+    ATTENTION.replace("output y", "output y\noutput weights"),  # no attention's kernel
+    ATTENTION.replace("output y", "output y\noutput scaled"),
+    ATTENTION.replace(
+        "zeros f32[1,50,50] = fill() function=zeros",
+        """\
+parameter p f32[1,50,50]
+zeros f32[1,50,50] = unary(p) function=exp""",
+    ),
+    f"""\
+graph silu
+{CONVOLUTION}
+g f32[1,32,14,14] = activation(c) function=sigmoid
+y f32[1,32,14,14] = binary(c, g) function=mul
+output y
+""",
+    f"""\
+graph no_silu
+{CONVOLUTION}
+g f32[1,32,14,14] = activation(c) function=sigmoid
+y f32[1,32,14,14] = binary(x, g) function=mul
+z f32[1,32,14,14] = unary(c) function=neg
+output y
+output z
+""",
+    f"""\
+graph norm
+{CONVOLUTION}
+m f32[1,32,14,14] = binary(c, factor) function=mul
+y f32[1,32,14,14] = binary(m, addend) function=add
+output y
+""",
+    f"""\
+graph no_norm
+{CONVOLUTION}
+m f32[1,32,14,14] = binary(c, factor) function=mul
+y f32[1,32,14,14] = unary(m) function=neg
+output y
+""",
+    f"""\
+graph planes
+{CONVOLUTION}
+t f32[1,14,14,32] = copy(c) function=transpose transposing=true
+y f32[1,14,14,32] = unary(t) function=neg
+output y
+""",
+    """\
+graph channels_last
+input x f32[1,32,14,14]
+parameter w f32[14,14,1,1]
+c f32[1,32,14,14] = conv(x, w) kernel=[1,1] stride=[1,1] padding=[0,0] dilation=[1,1] channels_last=true
+t f32[1,14,14,32] = copy(c) function=transpose transposing=true
+y f32[1,14,14,32] = unary(t) function=neg
+output y
+""",
+)
+"""What files spell out, each beside equal ops that others around them make something else."""
+
+
+@every_target
+def test_equal_ops_among_others_are_told_apart(reference, options):
+    graphs = [validate(parse_graph(text)) for text in SPELLED]
+    check_equal(graphs, reference, options)
+    check_equal(graphs[::-1], reference, options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "runtime"),
+    [
+        (UnitKind.GPU, "torch-eager"), (UnitKind.CPU, "torch-compile"), (UnitKind.CPU, "onnxruntime"),
+        (UnitKind.NPU, "tflite"), (UnitKind.NPU, "qnn"), (UnitKind.GPU, "tensorrt"), (UnitKind.NPU, "tensorrt"),
+    ],
+)  # fmt: skip
+@given(seeds=st.lists(st.integers(0, 2**32), max_size=6))
+@settings(max_examples=5)
+def test_a_batch_launches_the_kernels_that_each_network_launches_alone(kind, runtime, seeds):
+    """Kernels too, since what is small does not show in a latency."""
+    rules, target = runtime_rules(runtime), Target(kind, Precision.FP32, "nchw")
+    known = Known(rules)
+    for graph in (*map(random_network, seeds), *(parse_graph(text) for text in SPELLED)):
+        rows = lower_to_rows(graph, target, known).rows
+        alone = KernelTable.from_rows([kernel_row(kernel) for kernel in lower(graph, rules, target).kernels])
+        np.testing.assert_array_equal(known.table().matrix()[rows], alone.matrix())
 
 
 def test_what_is_known_is_dropped_without_a_trace(monkeypatch):

@@ -79,7 +79,11 @@ def read_records(path: Path) -> tuple[Record, ...]:
             data = _gunzip(data)
         text = data.decode("utf-8-sig")
     except OSError as error:
-        raise RecordError(f"cannot read records: {error.strerror or error}", where=str(path)) from None
+        raise RecordError(
+            f"cannot read records: {error.strerror or error}",
+            where=str(path),
+            expected="a file of records, as estimator-cli measure writes it: .csv or .csv.gz",
+        ) from None
     except (UnicodeDecodeError, EOFError, zlib.error) as error:
         raise RecordError(
             f"records are not {'gzipped ' * (path.suffix == '.gz')}CSV text: {error}", where=str(path)

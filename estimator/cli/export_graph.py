@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from estimator.cli.options import LAYOUTS, ModelRequest, model_argument, model_options, output_option
+from estimator.cli.options import ModelRequest, layout_option, model_argument, model_options, output_option
 from estimator.cli.output import keep_inputs, model_files, say_written, write_warnings
 from estimator.files import write_whole
 
@@ -15,7 +15,7 @@ from estimator.files import write_whole
 @click.command()
 @model_argument
 @output_option("graph.json")
-@click.option("--layout", type=click.Choice(LAYOUTS), help="Memory layout of images; default nchw.")
+@layout_option
 @model_options
 def export_graph(
     model: str,

@@ -109,15 +109,26 @@ def _stacked(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
 
 model_argument = click.argument("model", metavar="MODEL")
 
-model_options = _stacked(
-    click.option(
-        "--input-shape", "input_shapes", metavar="[NAME=]1x3x224x224", multiple=True,
-        help="Shape of an input; repeat for several, with their names.",
-    ),
-    click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Rescale the leading dimension."),
-    click.option("--seq-len", type=click.IntRange(min=1), metavar="N", help="Tokens, for transformers: models."),
+input_shape_option = click.option(
+    "--input-shape", "input_shapes", metavar="[NAME=]1x3x224x224", multiple=True,
+    help="Shape of an input; repeat for several, with their names.",
 )  # fmt: skip
+"""``input_shapes``, a tuple of str."""
+
+seq_len_option = click.option(
+    "--seq-len", type=click.IntRange(min=1), metavar="N", help="Tokens, for transformers: models."
+)
+
+model_options = _stacked(
+    input_shape_option,
+    click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Rescale the leading dimension."),
+    seq_len_option,
+)
 """Options that size a model: ``input_shapes``, ``batch``, ``seq_len``."""
+
+layout_option = click.option("--layout", type=click.Choice(LAYOUTS), help="Memory layout of images; default nchw.")
+
+strict_option = click.option("--strict", is_flag=True, help="Fail when an operator has no cost rule.")
 
 calibration_option = click.option(
     "--calibration", "calibrations", metavar="FILE", multiple=True, type=click.Path(path_type=Path),
@@ -128,8 +139,8 @@ calibration_option = click.option(
 target_options = _stacked(
     click.option("--runtime", metavar="R", help="Runtime, e.g. torch-eager, tflite, qnn; default: the unit's own."),
     click.option("--precision", metavar="P", help="fp32, tf32, fp16, bf16, amp-fp16, amp-bf16, int8, w8a16, w4a16."),
-    click.option("--layout", type=click.Choice(LAYOUTS), help="Memory layout of images; default nchw."),
-    click.option("--strict", is_flag=True, help="Fail when an operator has no cost rule."),
+    layout_option,
+    strict_option,
     calibration_option,
 )
 """Options that say how it runs: ``runtime``, ``precision``, ``layout``, ``strict``, ``calibrations``."""

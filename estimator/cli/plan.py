@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from estimator.cli.compare import split_devices
-from estimator.cli.options import ModelRequest, OutputFormat, TargetRequest, finite, format_option
+from estimator.cli.options import (
+    ModelRequest,
+    OutputFormat,
+    TargetRequest,
+    calibration_option,
+    finite,
+    format_option,
+    input_shape_option,
+    layout_option,
+    seq_len_option,
+    strict_option,
+)
 from estimator.cli.output import colour_wanted, write_notes, write_result, write_warnings
 from estimator.errors import BadOptionError, UnknownDeviceError, UnknownPrecisionError
 from estimator.units import MEGA, s_from_ms
 
 if TYPE_CHECKING:
+    from estimator.engine import EstimateOptions
+    from estimator.ir.graph import Graph
     from estimator.planning.search import Candidate, EstimateCandidate, Plan, Requirement
     from estimator.result import Estimate
 
@@ -32,7 +46,11 @@ _LIMIT = click.FloatRange(min=0, min_open=True)
     "--batches", default="1", show_default=True, metavar="1,8,…|max", help="Batch sizes, or the largest that fits."
 )
 @click.option("--runtime", metavar="R", help="Runtime; default: each unit's own.")
-@click.option("--input-shape", "input_shapes", metavar="[NAME=]1x3x224x224", multiple=True, help="Shape of an input.")
+@layout_option
+@strict_option
+@calibration_option
+@input_shape_option
+@seq_len_option
 @click.option("--pessimistic", is_flag=True, help="Hold the p90 of the latency against the limit, not the p50.")
 @format_option
 def plan(
@@ -43,7 +61,11 @@ def plan(
     precisions: str | None,
     batches: str,
     runtime: str | None,
+    layout: str | None,
+    strict: bool,
+    calibrations: tuple[Path, ...],
     input_shapes: tuple[str, ...],
+    seq_len: int | None,
     pessimistic: bool,
     output_format: OutputFormat,
 ) -> None:
@@ -65,7 +87,12 @@ def plan(
     references = _whole_catalogue() if devices is None else split_devices(devices, "--devices")
     wanted = [None] if precisions is None else _precisions(precisions)
     sizes = _batch_sizes(batches)
-    estimate = _estimator_of_candidates(runtime, input_shapes, references, [(model, sizes[0]) for model in models])
+    options = {
+        precision: TargetRequest(runtime, precision, layout, strict, calibrations=calibrations).options()
+        for precision in wanted
+    }
+    graph_of = functools.cache(lambda model, batch: ModelRequest(model, input_shapes, batch, layout, seq_len).load())
+    estimate = _estimator_of_candidates(graph_of, options, references, [(model, sizes[0]) for model in models])
     candidates = [
         Candidate(model, reference, precision, batch)
         for model in models
@@ -80,7 +107,7 @@ def plan(
     if any(one.batch == MAX_BATCH for one in candidates) and batches == LARGEST:
         write_notes([f"batches above {MAX_BATCH} are not tried"])
     if output_format is not OutputFormat.JSON:
-        write_warnings(_common_warnings(answer))
+        write_warnings((*_common_warnings(answer, calibrations), *_unused(answer, calibrations)))
 
 
 def _whole_catalogue() -> tuple[str, ...]:
@@ -116,7 +143,10 @@ def _batch_sizes(text: str) -> list[int]:
 
 
 def _estimator_of_candidates(
-    runtime: str | None, input_shapes: tuple[str, ...], devices: Sequence[str], models: Sequence[tuple[str, int]]
+    graph_of: Callable[[str, int], Graph],
+    options: Mapping[str | None, EstimateOptions],
+    devices: Sequence[str],
+    models: Sequence[tuple[str, int]],
 ) -> EstimateCandidate:
     """Estimate candidates, reading each model once per batch size and each device once.
 
@@ -126,7 +156,6 @@ def _estimator_of_candidates(
     from estimator.engine import estimate as estimate_graph
 
     device_of = functools.cache(load_device)
-    graph_of = functools.cache(lambda model, batch: ModelRequest(model, input_shapes, batch).load())
 
     for reference in devices:
         try:
@@ -140,20 +169,34 @@ def _estimator_of_candidates(
     @functools.cache
     def estimate(candidate: Candidate) -> Estimate:
         device, unit = device_of(candidate.device)
-        options = TargetRequest(runtime, candidate.precision).options()
-        return estimate_graph(graph_of(candidate.model, candidate.batch), device, unit, options)
+        return estimate_graph(graph_of(candidate.model, candidate.batch), device, unit, options[candidate.precision])
 
     return estimate
 
 
-def _common_warnings(answer: Plan) -> list[str]:
-    """Warnings that every feasible estimate of a model has: those of the model, not of a device."""
+def _common_warnings(answer: Plan, calibrations: Sequence[Path]) -> list[str]:
+    """Warnings that every feasible estimate of a model has: those of the model, not of a device or a calibration."""
+    of_files = tuple(map(str, calibrations))
     common: dict[str, dict[str, None]] = {}
     for one in answer.feasible:
         known = common.get(one.candidate.model)
-        theirs = one.estimate.warnings
+        theirs = [text for text in one.estimate.warnings if not text.startswith(of_files)]
         common[one.candidate.model] = dict.fromkeys(text for text in theirs if known is None or text in known)
     return [f"{model}: {text}" for model, texts in common.items() for text in texts]
+
+
+def _unused(answer: Plan, calibrations: Sequence[Path]) -> list[str]:
+    """Say which of the user's files fit no candidate; that one fits a device and not another is meant."""
+    from estimator.catalogue.calibration_file import load_calibration
+
+    made = [*(one.estimate for one in answer.feasible), *(one.estimate for one in answer.rejected if one.estimate)]
+    tried = {f"{one.device}/{one.unit} {one.runtime}" for one in made}
+    targets = {path: load_calibration(path).target for path in calibrations}
+    return [
+        f"{path} is for {target}, which no candidate is, and is not used: --devices and --runtime choose"
+        for path, target in targets.items()
+        if target not in tried
+    ]
 
 
 def _render(answer: Plan, requirement: Requirement, output_format: OutputFormat) -> str:

@@ -9,11 +9,11 @@ import click
 
 from estimator.calibration.starter_models import STARTER_COUNT
 from estimator.cli.options import (
-    LAYOUTS,
     ModelRequest,
     OutputFormat,
     TargetRequest,
     device_option,
+    layout_option,
     table_or_json_option,
 )
 from estimator.cli.output import write_result, write_warnings
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @device_option
 @click.option("--runtime", metavar="R", help="Runtime, e.g. torch-eager, tflite, qnn; default: the unit's own.")
 @click.option("--precision", metavar="P", help="Precision; default: the runtime's own.")
-@click.option("--layout", type=click.Choice(LAYOUTS), help="Memory layout of images; default nchw.")
+@layout_option
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Rescale the leading dimension of every model.")
 @click.option(
     "--count", type=click.IntRange(min=1), default=STARTER_COUNT, show_default=True, metavar="N", help="How many."

@@ -108,6 +108,8 @@ def _follow(op: Op, source: Shape, result: Shape, axis: int, old: int, order: Se
         return aligned if 0 <= aligned < len(result) and result[aligned] >= source[axis] else None
     if len(source) == len(result) and source[axis] == result[axis] and op.kind not in _RESHAPING:
         return axis
+    if len(source) == len(result) and source[axis] == result[axis] and math.prod(source) != math.prod(result):
+        return axis  # a slice or a repetition along another axis
     if op.kind in _RESHAPING and len(source) == len(result) and sorted(source) == sorted(result):
         return axis if source[axis] == result[axis] else result.index(source[axis])
     return _by_position(source, result, axis, old)

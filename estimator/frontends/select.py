@@ -102,7 +102,12 @@ def load_graph(
     else:
         from estimator.frontends.torch_model import load_torch
 
-        graph = load_torch(reference, input_shapes=shapes, batch=batch, layout=layout, seq_len=seq_len)
+        try:
+            graph = load_torch(reference, input_shapes=shapes, batch=batch, layout=layout, seq_len=seq_len)
+        except UnknownModelError:
+            if not (reference and _exists(path) and path.is_dir()):
+                raise
+            graph = _load_file(path, shapes, batch, prune)  # says what such a folder lacks
     from estimator.ir.validate import validate
 
     return validate(graph)

@@ -105,9 +105,9 @@ def graph_from_text(text: str) -> Graph:
     try:
         document = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
     except RecursionError:
-        raise GraphError("the document nests too deeply", expected=f"a {FORMAT} document") from None
+        raise GraphError("the document nests too deeply", expected=f"an {FORMAT} document") from None
     except ValueError as error:
-        raise GraphError(f"the document is not JSON: {error}", expected=f"a {FORMAT} document") from None
+        raise GraphError(f"the document is not JSON: {error}", expected=f"an {FORMAT} document") from None
     return graph_from_json(document)
 
 

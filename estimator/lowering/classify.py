@@ -74,7 +74,8 @@ def kernel_class(op: Op, graph: SpecBook) -> KernelClass:
         reorders = function_of(op) in REORDERING_VIEWS and not _is_channel_shuffle(op, graph)
         return KernelClass.TRANSPOSE if reorders else KernelClass.COPY
     if op.kind is OpKind.COPY:
-        return KernelClass.TRANSPOSE if getattr(attrs, "transposing", False) else KernelClass.COPY
+        reorders = getattr(attrs, "transposing", False) and not _is_channel_shuffle(op, graph)
+        return KernelClass.TRANSPOSE if reorders else KernelClass.COPY
     return _CLASS_OF_KIND.get(op.kind, KernelClass.OTHER)
 
 

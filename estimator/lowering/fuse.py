@@ -8,13 +8,14 @@ What crosses a group's boundary is its traffic; what stays inside costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from estimator.costs.registry import is_costed
 from estimator.ir.graph import Graph
-from estimator.ir.op import Op
+from estimator.ir.op import Op, OpKind
 from estimator.lowering.classify import FREE_KINDS, REORDERING_VIEWS, function_of
 from estimator.lowering.constants import constant_results
 from estimator.lowering.group import group_kernels
@@ -23,8 +24,16 @@ from estimator.lowering.known import Known, KnownGroup, OpFacts
 from estimator.lowering.rule import RuntimeRules, Target
 
 
+class Edges(NamedTuple):
+    """Who writes and who reads what; kernel ops by index, each once."""
+
+    producers: list[list[int]]  # of each kernel op
+    readers: dict[str, list[int]]  # of each kernel op's results and their views
+    writer: dict[str, int]  # likewise
+
+
 class Lowering:
-    """One graph being lowered; it is the `OpContext` and the `GraphContext` of the rules."""
+    """One graph being lowered; it is the context that the rules ask."""
 
     def __init__(self, graph: Graph, target: Target, known: Known) -> None:
         self.graph = graph
@@ -35,13 +44,18 @@ class Lowering:
         self._root: dict[str, str] = {}
         self._folded = constant_results(graph) if self.rules.folds_constants else frozenset()
         self._not_own = set(self._folded)  # tensors of which `root` or `is_constant` says more than their specs
+        self._roles: Mapping[str, Hashable] = {}
         kernel_ops: list[Op] = []
         facts: list[OpFacts] = []
         for op in graph.ops:
             if self._folded and op.outputs and self._folded.issuperset(op.outputs):
                 continue
             fact = self._facts_of(op)
-            if fact.free or (op.kind in FREE_KINDS and not self.rules.materialises(op, self)):
+            if (
+                fact.free
+                or (op.kind in FREE_KINDS and not self.rules.materialises(op, self))
+                or (op.kind is OpKind.COPY and self.rules.elides(op, self))
+            ):
                 if op.inputs:
                     self._root.update(dict.fromkeys(op.outputs, self.root(op.inputs[0])))
                     self._not_own.update(op.outputs)
@@ -49,18 +63,23 @@ class Lowering:
                 kernel_ops.append(op)
                 facts.append(fact)
         self.kernel_ops = tuple(kernel_ops)
+        self._roles = self.rules.roles(self)
+        for index, op in enumerate(kernel_ops if self._roles else ()):
+            if op.name in self._roles:
+                facts[index] = self._facts_of(op, self._roles[op.name])
         self.facts = tuple(facts)
         self.group_of = list(range(len(kernel_ops)))
         self.members: dict[int, list[int]] = {i: [i] for i in self.group_of}  # ascending
         self.anchors = [int(fact.anchor) for fact in facts]  # of each group
 
-    def _facts_of(self, op: Op) -> OpFacts:
+    def _facts_of(self, op: Op, role: Hashable = None) -> OpFacts:
         known, type_of, inputs = self._known, self._type_of.__getitem__, op.inputs
         plain = self._not_own.isdisjoint(inputs) and (len(inputs) < 2 or len(set(inputs)) == len(inputs))
         key = (
             op.kind, known.number_of(op.attrs), op.in_place,
             tuple(map(type_of, inputs)), tuple(map(type_of, op.outputs)),
             None if plain else self._sharing(inputs),
+            role,
         )  # fmt: skip
         facts = known.facts.get(key)
         if facts is None:
@@ -81,6 +100,10 @@ class Lowering:
     def root(self, tensor: str) -> str:
         """Return the tensor whose storage `tensor` shares through metadata-only ops."""
         return self._root.get(tensor, tensor)
+
+    def role(self, op: Op) -> Hashable:
+        """Return what the runtime's `roles` say of `op`."""
+        return self._roles.get(op.name)
 
     @cached_property
     def _graph_producers(self) -> dict[str, Op]:
@@ -114,14 +137,18 @@ class Lowering:
         """Whether the graph's source records strides, so that a tensor without any is in row-major order."""
         return any(tensor.strides is not None for tensor in self.graph.tensors.values())
 
+    @cached_property
+    def stores_channels_last(self) -> bool:
+        """Whether the source's own tensors are [n, *s, c], as TFLite's and TensorFlow's are."""
+        return any(getattr(op.attrs, "channels_last", False) for op in self.graph.ops)
+
     def is_constant(self, tensor: str) -> bool:
         """Whether the compiled graph holds `tensor` as a literal: a weight, or folded from weights."""
         root = self.root(tensor)
         return root in self._folded or self.graph.tensors[root].is_weight
 
     @cached_property
-    def _edges(self) -> tuple[list[list[int]], dict[str, list[int]]]:
-        """Producers of each kernel op, and readers of each kernel op's results: kernel ops by index, each once."""
+    def _edges(self) -> Edges:
         views: dict[str, list[str]] = {}
         for view, root in self._root.items():
             views.setdefault(root, []).append(view)
@@ -144,7 +171,7 @@ class Lowering:
                 readers[name] = []
                 for view in views.get(name, ()):
                     writer[view], readers[view] = index, readers[name]
-        return producers, readers
+        return Edges(producers, readers, writer)
 
     @cached_property
     def _kept_outputs(self) -> frozenset[str]:
@@ -152,9 +179,17 @@ class Lowering:
 
     def use_count(self, op: Op) -> int:
         """How many kernel ops read `op`'s first output; graph outputs count as one more."""
-        _, readers = self._edges
         name = op.outputs[0]
-        return len(readers[name]) + (name in self._kept_outputs)
+        return len(self._edges.readers[name]) + (name in self._kept_outputs)
+
+    def kernel_op_behind(self, tensor: str) -> Op | None:
+        """Return the op that launches what computes `tensor`."""
+        index = self._edges.writer.get(tensor)
+        return None if index is None else self.kernel_ops[index]
+
+    def kernel_readers(self, tensor: str) -> list[Op]:
+        """Return the ops that launch something and read what another one computed as `tensor`."""
+        return [self.kernel_ops[index] for index in self._edges.readers.get(tensor, ())]
 
     # -- merging ---------------------------------------------------------------------------------
 
@@ -167,9 +202,11 @@ class Lowering:
         for index, facts in enumerate(self.facts):
             for position in facts.consumes:
                 consumers[position].append(index)
-        producers, _ = self._edges
+        producers = self._edges.producers
         for position, rule in enumerate(rules):
             for consumer in consumers[position]:
+                if rule.among is not None and not rule.among(self.kernel_ops[consumer], self):
+                    continue
                 for producer in producers[consumer]:
                     if not self.facts[producer].produces[position]:
                         continue
@@ -193,7 +230,7 @@ class Lowering:
 
         A group on such a path has a member behind the first one's first.
         """
-        producers, members, group_of = self._edges[0], self.members, self.group_of
+        producers, members, group_of = self._edges.producers, self.members, self.group_of
         waiting = [group_of[p] for i in members[second] for p in producers[i] if group_of[p] != first]
         lowest, seen = members[first][0], {second}
         while waiting:
@@ -256,13 +293,13 @@ class Lowering:
 
     def _leaving(self, ops: list[Op], members: list[int]) -> set[str]:
         """Results that ops outside the group read, or that the caller gets."""
-        _, readers = self._edges
+        readers = self._edges.readers
         inside, kept = set(members), self._kept_outputs
         return {name for op in ops for name in op.outputs if name in kept or not inside.issuperset(readers[name])}
 
     def _in_execution_order(self) -> Iterator[list[int]]:
         """Yield groups so that each comes after those it reads from; by last op where that leaves a choice."""
-        producers, group_of = self._edges[0], self.group_of
+        producers, group_of = self._edges.producers, self.group_of
         done: set[int] = set()
         for start in sorted(self.members, key=lambda g: self.members[g][-1]):
             stack = [start]

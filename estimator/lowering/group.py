@@ -137,7 +137,7 @@ def _bytes_read(ops: Sequence[Op], context: OpContext) -> tuple[int, int, bool]:
             size = (
                 min(tensor.size_bytes, base.size_bytes) if tensor.dtype.bits == base.dtype.bits else tensor.size_bytes
             )
-            if op.kind in (OpKind.EMBEDDING, OpKind.GATHER, OpKind.VIEW) and position == 0:
+            if op.kind in _READ_IN_PART and position == 0:
                 size = min(size, sum(tensors[o].size_bytes for o in op.outputs))
             if size > sizes.get(root, 0):
                 weights += (size - sizes.get(root, 0)) * context.is_constant(root)
@@ -149,6 +149,8 @@ def _bytes_read(ops: Sequence[Op], context: OpContext) -> tuple[int, int, bool]:
 FEW_ROWS: Final = 64
 """Rows of half a tile: with fewer, a product on any GPU takes as long as its weight takes to read. No network on record
 has a batch as small."""
+_READ_IN_PART = frozenset({OpKind.EMBEDDING, OpKind.GATHER, OpKind.VIEW, OpKind.COPY})
+"""Ops that read no more of their first operand than they write."""
 _PRIORITY = {
     OpKind.CONV: 5, OpKind.DEFORM_CONV: 5, OpKind.LINEAR: 5, OpKind.MATMUL: 5, OpKind.EINSUM: 5,
     OpKind.ATTENTION: 6, OpKind.RNN: 6, OpKind.SOFTMAX: 4, OpKind.REDUCE: 3, OpKind.ADAPTIVE_POOL: 3,

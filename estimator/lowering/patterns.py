@@ -47,6 +47,12 @@ def is_function(op: Op, *functions: str) -> bool:
     return isinstance(op.attrs, FunctionAttrs) and op.attrs.function in functions
 
 
+def multiplies_by_one_number(op: Op, context: OpContext) -> bool:
+    """Match x · c and x ÷ c; a number that the source gives as such is no input."""
+    tensors = [n for n in op.inputs if not (context.is_constant(n) and context.graph.tensors[n].numel == 1)]
+    return len(tensors) == 1 and (is_function(op, "mul") or (is_function(op, "div") and tensors[0] == op.inputs[0]))
+
+
 def is_transposing_copy(op: Op) -> bool:
     """Whether a copy changes element order."""
     return op.kind is OpKind.COPY and isinstance(op.attrs, CopyAttrs) and op.attrs.transposing

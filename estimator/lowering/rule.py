@@ -2,12 +2,13 @@
 
 Most rules look at one op: its kind and attributes, its tensors, and the storages that these are views of (`OpContext`).
 Such an answer is the same wherever an equal op stands, so that it is asked once for each distinct op. The few that look
-at other ops say so in their type (`GraphContext`).
+at other ops say so in their type (`GraphContext`). What takes a walk through the graph is looked for once and is then a
+role that an op has, as it has a kind (`RuntimeRules.roles`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,6 +48,9 @@ class OpContext(Protocol):
     def is_constant(self, tensor: str) -> bool:
         """Whether the compiled graph holds `tensor` as a literal: a weight, or folded from weights."""
 
+    def role(self, op: Op) -> Hashable:
+        """Return what the runtime's `roles` say of `op`, if anything; ops in different roles are not equal."""
+
 
 class GraphContext(OpContext, Protocol):
     """What a rule may ask about the ops around."""
@@ -55,6 +59,10 @@ class GraphContext(OpContext, Protocol):
     def knows_strides(self) -> bool:
         """Whether the graph's source records strides, so that a tensor without any is in row-major order."""
 
+    @property
+    def stores_channels_last(self) -> bool:
+        """Whether the source's own tensors are [n, *s, c], as TFLite's and TensorFlow's are."""
+
     def producer_in_graph(self, tensor: str) -> Op | None:
         """Return the op that computes `tensor`, through reshapes and identities."""
 
@@ -62,8 +70,26 @@ class GraphContext(OpContext, Protocol):
         """Return the ops that use `tensor`, through reshapes and identities."""
 
 
+class KernelContext(GraphContext, Protocol):
+    """What may be asked once it is known which ops launch something."""
+
+    @property
+    def kernel_ops(self) -> Sequence[Op]:
+        """All that launch something, in order."""
+
+    def kernel_op_behind(self, tensor: str) -> Op | None:
+        """Return the op that launches what computes `tensor`."""
+
+    def kernel_readers(self, tensor: str) -> list[Op]:
+        """Return the ops that launch something and read what another one computed as `tensor`."""
+
+    def use_count(self, op: Op) -> int:
+        """How many of them read `op`'s first output; graph outputs count as one more."""
+
+
 OpPredicate = Callable[[Op, OpContext], bool]
 GraphPredicate = Callable[[Op, GraphContext], bool]
+KernelPredicate = Callable[[Op, KernelContext], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +100,8 @@ class FusionRule:
     ----------
     single_use : bool
         Only when nothing else reads the producer's result.
+    among : predicate
+        What must hold of the ops around the consumer, too.
     why, source : str
         The reason and where the runtime documents or implements it.
     """
@@ -84,6 +112,7 @@ class FusionRule:
     why: str
     source: str
     single_use: bool = False
+    among: KernelPredicate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +148,10 @@ class RuntimeRules:
         At most one such op per kernel (a product or a reduction).
     materialises : predicate
         Metadata-only ops that this runtime runs all the same: its tensors have no strides.
+    elides : predicate
+        Copies that this runtime does not run: their elements are in order already.
+    roles : function
+        What ops are to those around them, by name, where that takes a walk through the graph; without names in it.
     folds_constants : bool
         Ops that depend on weights and literals alone run when the graph is compiled.
     refine : function
@@ -133,6 +166,8 @@ class RuntimeRules:
     anchor: OpPredicate = lambda op, context: False
     free: OpPredicate = lambda op, context: False
     materialises: GraphPredicate = lambda op, context: False
+    elides: GraphPredicate = lambda op, context: False
+    roles: Callable[[KernelContext], Mapping[str, Hashable]] = lambda context: {}
     folds_constants: bool = False
     refine: Callable[[Kernel, Sequence[Op], OpContext], Kernel] = lambda kernel, ops, context: kernel
     activations_in: Callable[[Target], DType | None] = lambda target: None

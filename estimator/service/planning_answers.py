@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 from google.protobuf.json_format import MessageToDict
 from pydantic import ValidationError
@@ -25,6 +25,8 @@ LAYOUT_OF: Final[Mapping[int, str]] = {
     pb.TABLE_LAYOUT_ONCE_FOR_ALL: "once-for-all",
     pb.TABLE_LAYOUT_PROXYLESSNAS: "proxylessnas",
 }
+Quantity = TypeVar("Quantity", int, float)
+
 MAX_TABLE_BATCH: Final = 1 << 16
 
 
@@ -36,7 +38,9 @@ def plan_deployment(answers: Answers, request: pb.PlanDeploymentRequest, budget:
     answers.limits.check("cells", len(request.models) * len(request.targets))
     requirement = Requirement(
         max_latency_s=_limit(request.max_latency_s, "max_latency_s") if request.HasField("max_latency_s") else None,
-        max_memory_bytes=request.max_memory_bytes if request.HasField("max_memory_bytes") else None,
+        max_memory_bytes=(
+            _limit(request.max_memory_bytes, "max_memory_bytes") if request.HasField("max_memory_bytes") else None
+        ),
         pessimistic=request.pessimistic,
     )
     graphs = [answers.read_model(model) for model in request.models]
@@ -124,7 +128,7 @@ def _without_kernels(estimate: Estimate) -> pb.Estimate:
     return message
 
 
-def _limit(seconds: float, where: str) -> float:
-    if not seconds > 0:
-        raise BadOptionError(f"{where} is {seconds}", where=where, expected="seconds, above 0")
-    return seconds
+def _limit(value: Quantity, where: str) -> Quantity:
+    if not value > 0:
+        raise BadOptionError(f"{where} is {value}", where=where, expected="a number above 0")
+    return value

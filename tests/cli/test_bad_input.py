@@ -167,8 +167,9 @@ def test_a_missing_device_file_is_a_wrong_request(model: str, failure: Failure, 
     assert "expected" in said
 
 
-def test_a_missing_calibration_is_found_before_the_model_is_read(failure: Failure, tmp_path: Path):
-    said = failure("nowhere.onnx", "--device", "sd865", "--calibration", str(tmp_path / "nosuch.yaml"), status=2)
+@pytest.mark.parametrize("request_", ["nowhere.onnx --device sd865", "plan nowhere.onnx --devices sd865"])
+def test_a_missing_calibration_is_found_before_the_model_is_read(request_: str, failure: Failure, tmp_path: Path):
+    said = failure(*request_.split(), "--calibration", str(tmp_path / "nosuch.yaml"), status=2)
     assert "no such file" in said
     assert "(--calibration)" in said
 

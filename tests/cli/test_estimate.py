@@ -21,6 +21,7 @@ from tests.report.test_json_document import PROMISED, PROMISED_OF_A_KERNEL
 
 CONV_MACS = (8 * 16 * 16) * (3 * 3 * 3)  # outputs × taps of `conv_relu_file`
 PARAMS = 8 * 3 * 3 * 3
+CALIBRATIONS = Path(__file__).parents[2] / "devices" / "calibration"
 
 
 @pytest.fixture
@@ -156,6 +157,54 @@ def test_a_plan_names_models_as_they_were_named_and_says_what_holds_for_all(
     assert {row["model"] for row in csv.DictReader(io.StringIO(shown.out))} == set(twins)
     warned = " ".join(shown.err.split())
     assert all(warned.count(f"warning: {twin}: no cost rule for") == 1 for twin in twins)
+
+
+@pytest.fixture
+def own_calibration(tmp_path: Path) -> str:
+    """The records of one chip said to be another's, as only a file of one's own can."""
+    text = (CALIBRATIONS / "sd865" / "npu-tflite.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "own.yaml"
+    path.write_text(text.replace("device: sd865", "device: sd855"), encoding="utf-8")
+    return str(path)
+
+
+def test_a_plan_estimates_as_estimate_does(model: str, own_calibration: str, capsys: pytest.CaptureFixture[str]):
+    options = ["--layout", "nhwc", "--calibration", own_calibration, "--strict", "--format", "json"]
+    planned = json.loads(printed(capsys, "plan", model, "--devices", "sd855,rtx4090", *options))["feasible"]
+    alone = [json.loads(printed(capsys, model, "--device", device, *options)) for device in ("sd855", "rtx4090")]
+    kinds = {one["device"]: one["provenance"]["kind"] for one in planned}
+    assert kinds["sd855"] == "calibrated"  # by the file: the catalogue has no record of it
+    assert {one["device"]: (one["latency_ms"], one["layout"]) for one in planned} == {
+        one["device"]: (one["latency_ms"], "nhwc") for one in alone
+    }
+
+
+def test_a_calibration_that_no_candidate_is_of_is_said_to_be_unused(
+    model: str, own_calibration: str, capsys: pytest.CaptureFixture[str]
+):
+    plan = ["plan", model, "--calibration", own_calibration, "--devices"]
+    warned = []
+    for devices in ("sd855,rtx4090", "rtx4090", "rtx4090,i9-10940x"):
+        assert run([*plan, devices]) == 0
+        warned.append("".join(capsys.readouterr().err.split()).count("own.yamlisfor"))
+    assert warned == [0, 1, 1]
+
+
+@pytest.mark.extra
+def test_a_plan_of_a_language_model_takes_its_tokens(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    config = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+              "intermediate_size": 64, "vocab_size": 50}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    options = [f"transformers:{tmp_path / 'config.json'}", "--seq-len", "16", "--format", "json"]
+    (planned,) = json.loads(printed(capsys, "plan", *options, "--devices", "rtx4090"))["feasible"]
+    assert planned["macs"] == json.loads(printed(capsys, *options, "--device", "rtx4090"))["macs"]
+
+
+def test_a_plan_that_is_strict_rejects_what_has_no_cost_rule(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    unknown = str(unknown_op_file(tmp_path / "m.onnx"))
+    shown = printed(capsys, "plan", unknown, "--devices", "rtx4090", "--strict", "--format", "json")
+    (rejected,) = json.loads(shown)["rejected"]
+    assert "without a cost rule" in rejected["reason"]
 
 
 def test_a_search_that_ends_before_the_limit_says_so(model: str, capsys: pytest.CaptureFixture[str]):

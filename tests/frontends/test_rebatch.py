@@ -60,12 +60,28 @@ def channel_first(batch: int | str) -> onnx.ModelProto:
     return model(nodes, [value("x", [batch, 5, 6])], "y", weights)
 
 
+def packed(batch: int | str) -> onnx.ModelProto:
+    """Queries and keys cut from one product, as exporters write `qkv.permute(2, 0, 3, 1, 4).unbind(0)`."""
+    b = batch if isinstance(batch, int) else -1
+    nodes = [
+        node("Reshape", "x apart", "r"),
+        node("Transpose", "r", "t", perm=[2, 0, 3, 1, 4]),
+        node("Slice", "t zero one zero", "q_one"),
+        node("Slice", "t one two zero", "k_one"),
+        *(node("Squeeze", f"{n}_one zero", n) for n in "qk"),
+        node("Transpose", "k", "kt", perm=[0, 1, 3, 2]),
+        node("MatMul", "q kt", "y"),
+    ]
+    weights = [integers("apart", b, 7, 2, 3, 4), *(integers(n, i) for i, n in enumerate(("zero", "one", "two")))]
+    return model(nodes, [value("x", [batch, 7, 24])], "y", weights, opset=17)
+
+
 def shapes(graph: Graph) -> list[tuple[int, ...]]:
     """Output shapes of the ops that both forms have (the symbolic form also computes shapes)."""
     return [t.shape for op in graph.ops if op.kind != "shape" and op.source != "Expand" for t in graph.outputs_of(op)]
 
 
-@pytest.mark.parametrize("network", [attention, channel_first])
+@pytest.mark.parametrize("network", [attention, channel_first, packed])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(old=st.integers(1, 4), new=st.integers(1, 9))
 def test_a_fixed_batch_rescales_to_what_a_symbolic_one_gives(network: object, old: int, new: int) -> None:

@@ -107,6 +107,13 @@ def test_a_file_of_unknown_kind_lists_the_known_ones(tmp_path: Path):
     assert ".onnx" in caught.value.expected
 
 
+def test_a_folder_that_is_no_model_is_said_to_lack_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "exported").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelFileError, match=r"without saved_model\.pb"):
+        load_graph("exported")
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [

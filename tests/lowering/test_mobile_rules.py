@@ -49,6 +49,28 @@ def test_padding_becomes_the_convolutions_own(runtime):
     assert kernel.bytes_written == FLOAT * 8 * 4 * 4
 
 
+SPELLED_NORM = f"""\
+graph spelled
+input x f32[1,4,4,8]
+parameter w f32[8,8,1,1]
+parameter scale f32[8]
+parameter shift f32[8]
+c f32[1,4,4,8] = conv(x, w) {CONV} channels_last=true
+m f32[1,4,4,8] = binary(c, scale) function=mul
+y f32[1,4,4,8] = binary(m, shift) function=add
+output y
+"""
+
+
+@pytest.mark.parametrize("runtime", ["tflite", "qnn", "qnn_dlc", "onnxruntime", "tensorrt"])
+def test_batch_norm_is_folded_also_where_a_file_spells_it_out(runtime):
+    (kernel,) = kernels(SPELLED_NORM, runtime)
+    assert kernel.kernel_class is KernelClass.CONV_POINTWISE
+    assert kernel.bytes_written == FLOAT * 4 * 4 * 8
+    gain = SPELLED_NORM.replace("binary(m, shift) function=add", "activation(m) function=relu")
+    assert len(kernels(gain, runtime)) == 2  # a factor alone is none
+
+
 TABLE = """\
 graph table
 input x f32[1,4,4]
@@ -115,6 +137,85 @@ output y
 )
 def test_a_permutation_is_a_kernel_unless_channels_last_makes_it_an_identity(runtime, source, result, expected):
     assert (KernelClass.TRANSPOSE in classes(permuted(source, result), runtime)) is expected
+
+
+def measures(text: str, runtime: str) -> list[tuple[KernelClass, int, int]]:
+    return [(kernel.kernel_class, kernel.macs, kernel.bytes_moved) for kernel in kernels(text, runtime)]
+
+
+@RUNTIMES
+@pytest.mark.parametrize(
+    ("source", "result"), [("1,8,4,4", "1,4,4,8"), ("1,6,2,3", "1,2,6,3"), ("1,2,4,3,3", "1,4,2,3,3")]
+)
+def test_a_permutation_costs_the_same_as_a_view_and_as_a_files_copy(runtime, source, result):
+    view = permuted(source, result)
+    copy = view.replace("view(a) function=permute", "copy(a) function=transpose transposing=true")
+    assert measures(copy, runtime) == measures(view, runtime)
+
+
+@RUNTIMES
+@pytest.mark.parametrize(("part", "moved"), [("1,2,4", False), ("4,2,2", True)])
+def test_a_slice_costs_the_same_as_a_view_and_as_a_files_copy(runtime, part, moved):
+    view = f"""\
+graph sliced
+input x f32[4,2,4]
+a f32[4,2,4] = unary(x) function=exp
+p f32[{part}] = view(a) function=slice
+y f32[{part}] = unary(p) function=neg
+output y
+"""
+    assert (KernelClass.COPY in classes(view, runtime)) is moved
+    assert measures(view.replace("= view(", "= copy("), runtime) == measures(view, runtime)
+
+
+def test_a_file_that_stores_channels_last_moves_them_when_it_says_so():
+    text = f"""\
+graph last
+input x f32[1,4,4,8]
+parameter w f32[8,8,1,1]
+c f32[1,4,4,8] = conv(x, w) {CONV} channels_last=true
+p f32[1,8,4,4] = copy(c) function=transpose transposing=true
+y f32[1,8,4,4] = unary(p) function=neg
+output y
+"""
+    assert KernelClass.TRANSPOSE in classes(text, "tflite")
+
+
+@pytest.mark.parametrize("runtime", ["tflite", "qnn", "qnn_dlc", "onnxruntime", "tensorrt"])
+def test_silu_is_the_products_epilogue_also_where_a_file_spells_it_out(runtime):
+    one = f"""\
+graph silu
+input x f32[1,8,4,4]
+parameter w f32[8,8,1,1]
+c f32[1,8,4,4] = conv(x, w) {CONV}
+y f32[1,8,4,4] = activation(c) function=silu
+output y
+"""
+    two = one.replace("y f32[1,8,4,4] = activation(c) function=silu", """\
+g f32[1,8,4,4] = activation(c) function=sigmoid
+y f32[1,8,4,4] = binary(c, g) function=mul""")  # fmt: skip
+    assert measures(two, runtime) == measures(one, runtime)
+    assert len(kernels(two.replace("output y", "output y\noutput c"), runtime)) == 1  # c is written besides
+    shared = two.replace("output y", "z f32[1,8,4,4] = unary(c) function=neg\noutput y\noutput z")
+    assert len(kernels(shared, runtime)) == 3
+
+
+@RUNTIMES
+def test_the_scale_of_an_attention_is_the_products_own_where_it_is_a_tensor(runtime):
+    text = """\
+graph scaled
+input q f32[2,5,3]
+input k f32[2,5,3]
+parameter c f32[1]
+t f32[2,3,5] = copy(k) function=transpose transposing=true
+u f32[2,3,5] = binary(t, c) function=mul
+r f32[2,5,3] = binary(c, q) function=mul
+s f32[2,5,5] = matmul(r, u)
+output s
+"""
+    (product,) = kernels(text, runtime)
+    assert product.macs == 2 * 5 * 5 * 3
+    assert product.bytes_moved == FLOAT * (2 * 5 * 3 + 2 * 3 * 5 + 1 + 2 * 5 * 5)
 
 
 @RUNTIMES

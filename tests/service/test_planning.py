@@ -85,6 +85,7 @@ def test_without_limits_everything_that_can_be_estimated_is_feasible(service):
         pb.PlanDeploymentRequest(targets=[pb.Target(device="sd865")]),
         request(max_latency_s=0),
         request(max_latency_s=float("nan")),
+        request(max_memory_bytes=-4),
     ],
 )
 def test_a_plan_without_sense_is_refused(service, wrong):

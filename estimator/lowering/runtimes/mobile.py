@@ -17,8 +17,14 @@ from estimator.ir.op import ConvAttrs, Op, OpKind
 from estimator.ir.tensor import TensorSpec
 from estimator.lowering.classify import REORDERING_VIEWS, function_of, gemm_of
 from estimator.lowering.kernel import Gemm, Kernel, KernelClass
-from estimator.lowering.patterns import PRODUCT_KINDS, is_batch_norm, is_elementwise, is_function
-from estimator.lowering.rule import Expansion, FusionRule, GraphContext, OpContext
+from estimator.lowering.patterns import (
+    PRODUCT_KINDS,
+    is_batch_norm,
+    is_elementwise,
+    is_function,
+    multiplies_by_one_number,
+)
+from estimator.lowering.rule import Expansion, FusionRule, GraphContext, KernelContext, OpContext
 
 FOLDABLE_PRODUCTS = frozenset({OpKind.CONV, OpKind.LINEAR, OpKind.MATMUL})
 CLAMPS = ("relu", "relu6", "relu_n1_to_1", "hardtanh", "clip", "clamp")
@@ -29,6 +35,19 @@ def is_product(op: Op, context: OpContext) -> bool:
     return op.kind in PRODUCT_KINDS
 
 
+def is_matrix_product(op: Op, context: OpContext) -> bool:
+    """Product of two activations, or with a weight."""
+    return op.kind in (OpKind.MATMUL, OpKind.EINSUM)
+
+
+def is_scale_of_file(op: Op, context: OpContext) -> bool:
+    """Match x · c where c is a tensor, as files write the scale of an attention.
+
+    The same in PyTorch's own code, where c is a Python number, stays a kernel: so it was when the records were fitted.
+    """
+    return len(op.inputs) == 2 and multiplies_by_one_number(op, context)
+
+
 def is_foldable_product(op: Op, context: OpContext) -> bool:
     """Match a product whose output scale can be folded into its weights."""
     return op.kind in FOLDABLE_PRODUCTS
@@ -37,6 +56,44 @@ def is_foldable_product(op: Op, context: OpContext) -> bool:
 def is_folded_norm(op: Op, context: OpContext) -> bool:
     """Batch norm right behind a product."""
     return is_batch_norm(op)
+
+
+def is_factor(op: Op, context: OpContext) -> bool:
+    """Match x · scale."""
+    return _constant_extent(op, "mul", context) is not None
+
+
+def precedes_shift(op: Op, context: GraphContext) -> bool:
+    """Match x · scale where nothing but + shift reads it: batch norm as Keras 3 writes it."""
+    readers = context.readers_in_graph(op.outputs[0])
+    return len(readers) == 1 and _constant_extent(readers[0], "add", context) == _constant_extent(op, "mul", context)
+
+
+def _constant_extent(op: Op, function: str, context: OpContext) -> int | None:
+    """Return the extent of the one operand that is a literal, of several elements; None where there is no such."""
+    if not is_function(op, function):
+        return None
+    sizes = [context.graph.tensors[name].numel for name in op.inputs if context.is_constant(name)]
+    return sizes[0] if len(sizes) == 1 and sizes[0] > 1 else None
+
+
+def is_product_or_pointwise(op: Op, context: OpContext) -> bool:
+    """Match what an epilogue can follow."""
+    return is_product(op, context) or is_small_pointwise(op, context)
+
+
+def is_function_of_one(op: Op, context: OpContext) -> bool:
+    """Match f(x), element by element."""
+    return len(op.inputs) == 1 and is_small_pointwise(op, context)
+
+
+def gates_its_operand(op: Op, context: KernelContext) -> bool:
+    """Match f(x) where f(x) · x is all that is made of x: SiLU, hard swish or Mish, spelled out."""
+    readers = context.kernel_readers(op.inputs[0])
+    if len(readers) != 2:
+        return False
+    gated = context.kernel_readers(op.outputs[0])
+    return len(gated) == 1 and gated[0] in readers and is_function(gated[0], "mul")
 
 
 def is_clamp(op: Op, context: OpContext) -> bool:
@@ -101,6 +158,17 @@ def is_free(op: Op, context: OpContext) -> bool:
     return is_relayout(op, context) or is_quantisation(op, context) or is_empty_pad(op, context)
 
 
+def is_unmoved_copy(op: Op, context: GraphContext) -> bool:
+    """Match the copy that a file without strides writes for a permutation or slice that moves nothing here.
+
+    In a file that stores channels last itself, a permutation to or from that order does move them.
+    """
+    function = function_of_copy(op)
+    if function == "transpose":
+        return not context.stores_channels_last and not _reorders(op, context)
+    return function in _SLICES and not _cuts_inside(op, context)
+
+
 def is_materialised_view(op: Op, context: GraphContext) -> bool:
     """Match a permutation or slice that moves data, because these runtimes' tensors have no strides."""
     function = function_of(op)
@@ -134,8 +202,11 @@ def _long_axes(tensor: TensorSpec) -> list[tuple[int, int]]:
 
 
 def _feeds_only_products(op: Op, context: GraphContext) -> bool:
-    """Matrix products take a transpose flag."""
-    readers = context.readers_in_graph(op.outputs[0])
+    """Matrix products take a transpose flag, and a factor."""
+    readers: list[Op] = []
+    for reader in context.readers_in_graph(op.outputs[0]):
+        scales = is_scale_of_file(reader, context)
+        readers += context.readers_in_graph(reader.outputs[0]) if scales else [reader]
     return bool(readers) and all(reader.kind in (OpKind.MATMUL, OpKind.EINSUM) for reader in readers)
 
 
@@ -162,6 +233,31 @@ FOLD_BATCH_NORM = FusionRule(
     "at inference batch norm is a scale and shift that goes into weights and bias",
     "ONNX Runtime graph optimisations, 'Conv BatchNorm fusion'; TFLite converter; QNN converter",
     single_use=True,
+)
+SCALE_INTO_PRODUCT = FusionRule(
+    "scale into product",
+    is_scale_of_file,
+    is_matrix_product,
+    "a factor of an operand is a factor of the result: of the requantisation, or of the product's alpha",
+    "ONNX Runtime graph optimisations, 'MatMul scale fusion'; assumed of TFLite's and QNN's converters",
+    single_use=True,
+)
+SELF_GATE_EPILOGUE = FusionRule(
+    "self-gate epilogue",
+    is_product_or_pointwise,
+    is_function_of_one,
+    "x · sigmoid(x) is one activation whether a file says so or spells it out",
+    "ONNX has no SiLU before opset 24; ONNX Runtime 'QuickGelu fusion'; TFLite converter writes LOGISTIC, MUL",
+    among=gates_its_operand,
+)
+FOLD_SPELLED_NORM = FusionRule(
+    "fold spelled-out batch norm",
+    is_foldable_product,
+    is_factor,
+    "the factor goes into weights and bias whichever way it is written; what is added behind it follows as a bias",
+    "TFLite converter, 'fuse mul into conv'; ONNX Runtime graph optimisations, 'Conv Mul fusion'",
+    single_use=True,
+    among=precedes_shift,
 )
 CLAMP_EPILOGUE = FusionRule(
     "clamp epilogue",

@@ -15,12 +15,16 @@ from estimator.lowering.runtimes.mobile import (
     CONCATENATED_BLOCKS,
     DECOMPOSED_ATTENTION,
     FOLD_BATCH_NORM,
+    FOLD_SPELLED_NORM,
     PAD_INTO_WINDOW,
     POINTWISE_CHAIN,
     RESIDUAL_EPILOGUE,
+    SCALE_INTO_PRODUCT,
+    SELF_GATE_EPILOGUE,
     is_anchor,
     is_free,
     is_materialised_view,
+    is_unmoved_copy,
 )
 
 
@@ -76,8 +80,11 @@ RULES = RuntimeRules(
     name="onnxruntime",
     rules=(
         PAD_INTO_WINDOW,
+        SCALE_INTO_PRODUCT,
         FOLD_BATCH_NORM,
+        FOLD_SPELLED_NORM,
         CLAMP_EPILOGUE,
+        SELF_GATE_EPILOGUE,
         ACTIVATION_EPILOGUE,
         RESIDUAL_EPILOGUE,
         ACTIVATION_EPILOGUE,
@@ -88,5 +95,6 @@ RULES = RuntimeRules(
     activations_in=activations_in,
     free=is_free_here,
     materialises=is_materialised_view,
+    elides=is_unmoved_copy,
     folds_constants=True,
 )
