@@ -168,3 +168,22 @@ def test_a_gpu_gets_none_of_it():
         for kernel in kernels(lines, UnitKind.GPU):
             assert (kernel.elements, kernel.special_flops, kernel.weight_passes) == (0, 0, 1.0)
             assert kernel.kernel_class not in (KernelClass.CAST_WEIGHT, KernelClass.LAYOUT)
+
+
+JOINED = """\
+input x f32[1,4,8,8]
+input y f32[1,4,8,8]
+{part}c f32[1,8,8,8] = concat(x, {second}) axis=1
+r f32[1,8,8,8] = activation(c) function=relu
+output r
+"""
+
+
+@pytest.mark.parametrize(
+    ("part", "second", "expected"),
+    [("", "y", KernelClass.CONCAT), ("e f32[1,4,8,8] = unary(y) function=exp\n", "e", KernelClass.POINTWISE)],
+)
+def test_a_part_that_loops_compute_is_written_where_it_belongs(part, second, expected):
+    (kernel,) = kernels(JOINED.format(part=part, second=second))
+    assert kernel.kernel_class is expected
+    assert kernel.bytes_moved == 4 * 2 * (2 * 4 * 8 * 8)

@@ -69,6 +69,15 @@ def _norm_rows(op: Op, attrs: NormAttrs, graph: SpecBook) -> int:
     return 0
 
 
+def _computes_parts(ops: Sequence[Op]) -> bool:
+    """Whether every concatenation has a part that the same loops compute, which they write into its slice.
+
+    Source: torch/_inductor/ir.py, ConcatKernel.realize_into. A part that a library computed is copied.
+    """
+    computed = {name for op in ops for name in op.outputs}
+    return all(not computed.isdisjoint(op.inputs) for op in ops if op.kind is OpKind.CONCAT)
+
+
 def refine(kernel: Kernel, ops: Sequence[Op], context: OpContext) -> Kernel:
     """Add what a CPU's timing asks of a kernel beyond traffic and FLOPs."""
     if not on_cpu(context):
@@ -88,9 +97,14 @@ def refine(kernel: Kernel, ops: Sequence[Op], context: OpContext) -> Kernel:
     extents = [_loop_extents(op, graph) for op in ops]
     limits = [outer for _, outer in extents if outer]
     standardises = any(computes_statistics(op, graph) for op in ops)
+    kernel_class = kernel.kernel_class
+    if standardises:
+        kernel_class = KernelClass.CAST_WEIGHT
+    elif kernel_class is KernelClass.CONCAT and _computes_parts(ops):
+        kernel_class = KernelClass.POINTWISE
     return replace(
         kernel,
-        kernel_class=KernelClass.CAST_WEIGHT if standardises else kernel.kernel_class,
+        kernel_class=kernel_class,
         bytes_read=kernel.bytes_read * (2 if standardises else 1),
         special_flops=sum(special_flops(op, graph, CPU_COSTS) for op in ops),
         elements=max(elements for elements, _ in extents),
