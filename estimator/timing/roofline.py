@@ -6,6 +6,7 @@ Source: Williams, Waterman, Patterson (2009), CACM 52(4).  What the ceilings lea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -125,6 +126,8 @@ class Ceilings:
         The advertised dense peak of the same dtype: what naive FLOPs ÷ peak uses.
     fastest_flops_per_s : float
         That peak at the highest clock the part may reach, as far as its power lets it: nothing runs faster.
+    special_flops_per_s : float
+        Vector rate of generated loops that evaluate functions; see `SPECIAL_INTENSITY`.
     core_count : int
         SMs or cores that a kernel's tiles are spread over.
     cache_bytes : float
@@ -165,6 +168,7 @@ class Ceilings:
     rated_flops_per_s: float
     fastest_flops_per_s: float
     vector_flops_per_s: float
+    special_flops_per_s: float
     bandwidth_bytes_per_s: float
     core_count: int
     cache_bytes: float
@@ -249,12 +253,15 @@ def ceilings_of(unit: Unit, precision: Precision, runtime: str = "") -> Ceilings
     on_chip = next((level for level in unit.memory if level.keeps_weights), NO_LEVEL)
     product = rated * held * shared_fraction(unit) * _tensor_engine_fraction(unit)
     gpu = unit.kind is UnitKind.GPU
+    vector_rate = vector.flops_per_s * product / rated if vector else rated * held * _vector_fraction(unit)
+    bandwidth = on_chip.bandwidth_bytes_per_s or unit.dram_bandwidth_bytes_per_s
     return Ceilings(
         product_flops_per_s=product,
         rated_flops_per_s=rated,
         fastest_flops_per_s=rated * _fastest_clock_ratio(unit, held),
-        vector_flops_per_s=vector.flops_per_s * product / rated if vector else rated * held * _vector_fraction(unit),
-        bandwidth_bytes_per_s=on_chip.bandwidth_bytes_per_s or unit.dram_bandwidth_bytes_per_s,
+        vector_flops_per_s=vector_rate,
+        special_flops_per_s=math.sqrt(vector_rate * SPECIAL_INTENSITY * bandwidth) if gpu else vector_rate,
+        bandwidth_bytes_per_s=bandwidth,
         core_count=unit.core_count or 1,
         cache_bytes=_last_cache_bytes(unit),
         channel_lanes=NPU_CHANNEL_LANES if unit.kind is UnitKind.NPU else 1,
@@ -275,6 +282,11 @@ def ceilings_of(unit: Unit, precision: Precision, runtime: str = "") -> Ceilings
     )
 
 
+SPECIAL_INTENSITY: Final = 82.58e12 / 1008e9
+"""Vector FLOPs per byte of an RTX 4090, the only GPU with records of compiled code.
+
+How loops that evaluate functions run elsewhere is not known: by their instructions an A100 would take 4 times as long
+as an RTX 4090, by their traffic 0.6 times. The geometric mean of both rates is assumed."""
 SPILT_SHARE: Final[Mapping[UnitKind, float]] = {UnitKind.CPU: 1.0, UnitKind.NPU: 0.5, UnitKind.GPU: 0.0}
 """Of a kernel's traffic beyond what the last on-chip level holds, the share that DRAM must carry at its bandwidth.
 
@@ -408,9 +420,10 @@ def roofline_times(table: KernelTable, ceilings: Ceilings) -> RooflineTimes:
     product = _IS_PRODUCT[table.class_index]
     on_tensor_engine = product & ~runs_in_lanes(table, ceilings)
     product_rate = np.where(on_tensor_engine, ceilings.product_flops_per_s, ceilings.vector_flops_per_s)
+    vector_rate = np.where(table.special_flops > 0, ceilings.special_flops_per_s, ceilings.vector_flops_per_s)
     vector_flops = table.other_flops + table.special_flops
     macs = multiplied_macs(table, ceilings) * group_padding(table, ceilings)
-    compute = 2 * macs / product_rate + vector_flops / ceilings.vector_flops_per_s
+    compute = 2 * macs / product_rate + vector_flops / vector_rate
     memory = awaited_bytes(table, ceilings) / ceilings.bandwidth_bytes_per_s
     slowdown = loop_slowdown(table, ceilings)
     return RooflineTimes(compute * slowdown.compute, memory * slowdown.memory)

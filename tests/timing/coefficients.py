@@ -16,6 +16,7 @@ CLASSES = len(CLASS_INDEX)
 LAUNCH_S, FIXED_S = 0.25, 0.5
 CEILINGS = Ceilings(
     product_flops_per_s=1000.0, rated_flops_per_s=1000.0, fastest_flops_per_s=1250.0, vector_flops_per_s=100.0,
+    special_flops_per_s=100.0,
     bandwidth_bytes_per_s=10.0, core_count=4, cache_bytes=2.0**20,
 )  # fmt: skip
 

@@ -26,6 +26,7 @@ from estimator.timing.roofline import roofline_times as times_of
 
 CEILINGS = Ceilings(
     product_flops_per_s=1000.0, rated_flops_per_s=1000.0, fastest_flops_per_s=1000.0, vector_flops_per_s=100.0,
+    special_flops_per_s=100.0,
     bandwidth_bytes_per_s=10.0, core_count=1, cache_bytes=64.0,
 )  # fmt: skip
 
@@ -167,6 +168,17 @@ def test_two_outer_iterations_keep_two_of_four_cores_busy():
 def test_special_functions_run_at_the_vector_rate():
     special = replace(Kernel("k", KernelClass.POINTWISE, ("k",), DType.F32, 0, 10, 4, 4), special_flops=40)
     assert times_of(KernelTable.from_kernels([special]), CEILINGS).compute_s[0] == 50 / 100
+    slower = replace(CEILINGS, special_flops_per_s=25.0)
+    assert times_of(KernelTable.from_kernels([special]), slower).compute_s[0] == 50 / 25
+    assert times_of(KernelTable.from_kernels([replace(special, special_flops=0)]), slower).compute_s[0] == 10 / 100
+
+
+def test_functions_in_loops_run_at_the_mean_of_both_rates_by_which_gpus_differ():
+    """RTX 3090 ÷ RTX 4090: 35.58 ÷ 82.58 of vector rate, 936.2 ÷ 1008 of bandwidth."""
+    known, other = (ceilings_of(load_device(device)[1], Precision.AMP_FP16) for device in ("rtx4090", "rtx3090"))
+    assert known.special_flops_per_s == pytest.approx(known.vector_flops_per_s, rel=1e-3)
+    ratio = other.special_flops_per_s / known.special_flops_per_s
+    assert ratio == pytest.approx((35.58 / 82.58 * 936.2 / 1008) ** 0.5, rel=1e-3)
 
 
 def test_wide_vectors_hold_the_base_clock():
