@@ -40,6 +40,10 @@ SINGLE_KERNELS: Final = "gpu-torch-eager-fp32"
 """The response that knows single kernels alone: CUDA cores' products in fp32, of which no network is on record."""
 
 _KERNELS_NOTE: Final = {SINGLE_KERNELS: "fp32 on GPUs is known from single kernels; no network was measured"}
+_ONE_DEVICE_NOTE: Final = {
+    "gpu-torch-compile": "compiled code is known from one GPU (RTX 4090): how its loops scale to another is assumed",
+}
+"""Of a device that has no records of its own."""
 
 
 def response_candidates(unit: Unit, runtime: str, layout: str, precision: Precision) -> tuple[tuple[str, bool], ...]:
@@ -112,7 +116,8 @@ def choose_coefficients(
     records = response.records if kind == "family" else 0
     borrowed = f"no records of {runtime} in {precision.value} on this kind of unit: coefficients of {name} are used"
     untried = _UNTRIED_NOTE.format(unit.architecture) if unit.architecture in RATES_WITHOUT_RECORDS else ""
-    notes = (_KERNELS_NOTE.get(name, "") if exact else borrowed, untried)
+    known = _KERNELS_NOTE.get(name, _ONE_DEVICE_NOTE.get(name, ""))
+    notes = (known if exact else borrowed, untried)
     note = "; ".join(filter(None, notes))
     return Coefficients(_on_device(response, device), offset, kind, spread, records, name, note)
 

@@ -115,3 +115,9 @@ def test_half_precision_on_a_cpu_departs_as_fp32_does():
         family("raspberry-pi-5", "onnxruntime", p) for p in (Precision.FP32, Precision.FP16, Precision.BF16)
     )
     assert all(half.offset.memory == fp32.offset.memory for half in halves)
+
+
+def test_compiled_code_on_a_gpu_without_records_says_that_one_gpu_is_known():
+    compiled, eager = (family("rtx3090", runtime, Precision.AMP_FP16) for runtime in ("torch-compile", "torch-eager"))
+    assert "compiled code is known from one GPU" in compiled.note
+    assert eager.note == ""
