@@ -66,6 +66,11 @@ class Precision(StrEnum):
     W8A16 = "w8a16"
     W4A16 = "w4a16"
 
+    @property
+    def has_integer_weights(self) -> bool:
+        """Whether weights are stored as integers."""
+        return self in (Precision.INT8, Precision.W8A16, Precision.W4A16)
+
     @classmethod
     def parse(cls, text: str) -> Precision:
         """Parse a precision name.

@@ -50,7 +50,6 @@ from estimator.timing.roofline import Ceilings, ceilings_of, spilled_share
 
 LAYOUTS = ("nchw", "nhwc")
 SOURCES = ("calibrated", "family", "datasheet")
-QUANTISED: Final = (Precision.INT8, Precision.W8A16, Precision.W4A16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +107,10 @@ def estimate(graph: Graph, device: Device, unit: Unit, options: EstimateOptions 
     MissingCeilingError
         The device lists no rate for this precision.
     """
-    place = place_at(device, unit, options or EstimateOptions())
+    options = options or EstimateOptions()
+    place = place_at(site_of(device, unit, options), options.calibrations)
     cost = graph_cost(graph)
-    if place.options.strict and cost.unsupported:
+    if options.strict and cost.unsupported:
         raise UnsupportedOpError(cost.unsupported)
     typed = apply_precision(graph, place.target.precision, _retyping(unit.kind, place.target))
     lowered = _lower_typed(typed, unit.kind, place.target)
@@ -120,23 +120,29 @@ def estimate(graph: Graph, device: Device, unit: Unit, options: EstimateOptions 
     plan = plan_memory(
         typed, fused=fused, runtime=place.target.runtime, unit_kind=unit.kind, layout=place.target.layout
     )
-    return _assemble(graph, place, cost, lowered, features, latency, plan)
+    unused = _unfitting(device, unit, place.target, options.calibrations)
+    return _assemble(graph, place, cost, lowered, features, latency, plan, unused)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where networks run, resolved: the same for all of them."""
+class Site:
+    """Where and how networks run, resolved: facts alone, nothing fitted."""
 
     device: Device
     unit: Unit
-    options: EstimateOptions
     target: ResolvedTarget
     ceilings: Ceilings
+
+
+@dataclass(frozen=True, slots=True)
+class Place(Site):
+    """A site with the coefficients that an estimate there uses."""
+
     coefficients: Coefficients
 
 
-def place_at(device: Device, unit: Unit, options: EstimateOptions) -> Place:
-    """Resolve what an estimate needs to know of a device before it sees a network.
+def site_of(device: Device, unit: Unit, options: EstimateOptions) -> Site:
+    """Resolve where and how something runs.
 
     Raises
     ------
@@ -144,9 +150,13 @@ def place_at(device: Device, unit: Unit, options: EstimateOptions) -> Place:
         As `estimate`.
     """
     target = resolve_target(device, unit, options)
-    ceilings = ceilings_of(unit, target.precision, target.runtime)
-    coefficients = coefficients_for(device, unit, target, options.calibrations)
-    return Place(device, unit, options, target, ceilings, coefficients)
+    return Site(device, unit, target, ceilings_of(unit, target.precision, target.runtime))
+
+
+def place_at(site: Site, calibrations: Sequence[Path] = ()) -> Place:
+    """Add the coefficients that the site's target allows; the user's own `calibrations` come first."""
+    coefficients = coefficients_for(site.device, site.unit, site.target, calibrations)
+    return Place(site.device, site.unit, site.target, site.ceilings, coefficients)
 
 
 NETWORKS_AT_ONCE: Final = 128
@@ -173,9 +183,10 @@ def estimate_columns(
     EstimateColumns
         What `estimate` would raise for a network is its entry of `failures`.
     """
+    options = options or EstimateOptions()
     networks: _Networks | EstimatorError
     try:
-        networks = _Networks(place_at(device, unit, options or EstimateOptions()))
+        networks = _Networks(place_at(site_of(device, unit, options), options.calibrations), strict=options.strict)
     except EstimatorError as error:
         networks = error
     failures: dict[int, EstimatorError] = {}
@@ -202,8 +213,9 @@ def estimate_columns(
 class _Networks:
     """Networks on their way through one place: lowered one by one, timed together."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, strict: bool) -> None:
         self._place = place
+        self._strict = strict
         self._target = _lowering_target(place.unit.kind, place.target)
         self._retyping = _retyping(place.unit.kind, place.target)
         self._known = Known(runtime_rules(place.target.runtime))
@@ -217,11 +229,11 @@ class _Networks:
         Raises
         ------
         UnsupportedOpError
-            The options are strict and an operator has no rule.
+            `strict`, and an operator has no rule.
         GraphError
             Its memory does not fit a column.
         """
-        if self._place.options.strict and not all(is_costed(op.kind) for op in graph.ops):
+        if self._strict and not all(is_costed(op.kind) for op in graph.ops):
             raise UnsupportedOpError(graph_cost(graph).unsupported)
         typed = apply_precision(graph, self._place.target.precision, self._retyping)
         lowered = lower_to_rows(typed, self._target, self._known)
@@ -346,11 +358,10 @@ def _unfitting(device: Device, unit: Unit, target: ResolvedTarget, own: Sequence
 
 def _assemble(
     graph: Graph, place: Place, cost: GraphCost, lowered: KernelGraph, features: KernelFeatures, latency: Latency,
-    plan: MemoryPlan,
+    plan: MemoryPlan, unused: tuple[str, ...],
 ) -> Estimate:  # fmt: skip
     device, unit, target = place.device, place.unit, place.target
     ceilings, coefficients = place.ceilings, place.coefficients
-    unused = _unfitting(device, unit, target, place.options.calibrations)
     times, latency_s = latency.kernels, latency.latency_s
     kernels = tuple(
         _kernel_estimate(kernel, index, latency_s, features, times) for index, kernel in enumerate(lowered.kernels)
@@ -446,7 +457,7 @@ def _warnings(
             f"no cost rule for {', '.join(cost.unsupported[:6])}: their time is missing; --strict makes this an error"
         )
     stored = stored_precision(graph)
-    if stored in QUANTISED and stored is not target.precision:
+    if stored.has_integer_weights and stored is not target.precision:
         warnings.append(
             f"the file's weights are {stored.value} and stay so, its arithmetic is taken to run in "
             f"{target.precision.value}: --precision {stored.value}, where there is one, runs it as it was made"

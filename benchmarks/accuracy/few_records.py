@@ -33,10 +33,10 @@ from estimator.calibration.domains import Domain, device_context, domain
 from estimator.calibration.fit import fit_once, recentred
 from estimator.calibration.observe import Usable, observe, usable_records
 from estimator.calibration.optimise import select_records
-from estimator.calibration.predict import Site, place_at
 from estimator.calibration.records import Record, read_records
 from estimator.calibration.score import score
 from estimator.catalogue.calibration import Response
+from estimator.engine import Site, place_at
 from estimator.frontends.zoo_family import family_of
 from estimator.lowering.kernel import IntArray
 from estimator.timing.coefficients import DATASHEET_SPREAD, Coefficients

@@ -9,10 +9,10 @@ import numpy as np
 
 from estimator.calibration.device_fit import OffsetFit
 from estimator.calibration.observe import Usable
-from estimator.calibration.predict import Site, place_at
 from estimator.calibration.records import Record
 from estimator.calibration.workload import lower_graph
 from estimator.catalogue.calibration import FloatArray
+from estimator.engine import Site, place_at
 from estimator.errors import CalibrationError
 from estimator.ir.graph import Graph
 from estimator.lowering.kernel import IntArray

@@ -17,13 +17,13 @@ import numpy as np
 from estimator.calibration.graph_cache import GraphCache
 from estimator.calibration.objective import concatenate_features
 from estimator.calibration.observe import Usable, usable_records
-from estimator.calibration.predict import Site, features_of, place_at
+from estimator.calibration.predict import features_of
 from estimator.calibration.records import Record, records_digest
 from estimator.calibration.score import Score, score, spread_of, steadied
 from estimator.calibration.workload import DEFAULT_WORKERS, Progress
 from estimator.catalogue.calibration import Calibration, ContextOffset, FloatArray, Response, Spread
 from estimator.catalogue.loader import load_device, name_key, split_reference
-from estimator.engine import EstimateOptions, resolve_target
+from estimator.engine import EstimateOptions, Site, place_at, resolve_target
 from estimator.errors import CalibrationError, EstimatorError
 from estimator.lowering.kernel import IntArray
 from estimator.timing.coefficients import Coefficients

@@ -10,9 +10,10 @@ import numpy as np
 from estimator.calibration.domains import Domain
 from estimator.calibration.graph_cache import GraphCache, LoweredModel, Workload
 from estimator.calibration.objective import Observations, concatenate_features
-from estimator.calibration.predict import Failure, Site, features_of, find_sites, workloads_of
+from estimator.calibration.predict import Failure, features_of, find_sites, workloads_of
 from estimator.calibration.records import Record
 from estimator.calibration.workload import DEFAULT_WORKERS, Lowered, Progress, Unlowered, lower_workloads, workload_of
+from estimator.engine import Site
 from estimator.errors import CalibrationError
 from estimator.lowering.kernel import IntArray
 

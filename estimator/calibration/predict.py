@@ -10,32 +10,12 @@ from typing import TypeVar
 from estimator.calibration.graph_cache import LoweredModel, Workload
 from estimator.calibration.records import Record
 from estimator.calibration.workload import Lowered, Unlowered, workload_of
-from estimator.catalogue.device import Device, Unit
 from estimator.catalogue.loader import load_device, name_key
-from estimator.engine import EstimateOptions, ResolvedTarget, coefficients_for, interval_around, resolve_target
+from estimator.engine import EstimateOptions, Place, Site, interval_around, place_at, site_of
 from estimator.errors import EstimatorError
 from estimator.result import Interval
-from estimator.timing.coefficients import Coefficients
 from estimator.timing.features import KernelFeatures, kernel_features
 from estimator.timing.latency import time_network
-from estimator.timing.roofline import Ceilings, ceilings_of
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Where and how a record ran, resolved: facts alone, nothing fitted."""
-
-    device: Device
-    unit: Unit
-    target: ResolvedTarget
-    ceilings: Ceilings
-
-
-@dataclass(frozen=True, slots=True)
-class Place(Site):
-    """A site with the coefficients that an estimate there uses."""
-
-    coefficients: Coefficients
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,24 +76,6 @@ def find_site(record: Record, source: str | None = None, own: Mapping[str, str] 
         source=source,
     )
     return site_of(device, unit, options)
-
-
-def site_of(device: Device, unit: Unit, options: EstimateOptions) -> Site:
-    """Resolve where and how something runs.
-
-    Raises
-    ------
-    EstimatorError
-        The unit has no such runtime, precision or rate.
-    """
-    target = resolve_target(device, unit, options)
-    return Site(device, unit, target, ceilings_of(unit, target.precision, target.runtime))
-
-
-def place_at(site: Site, calibrations: tuple[Path, ...] = ()) -> Place:
-    """Add the coefficients that the site's target allows."""
-    coefficients = coefficients_for(site.device, site.unit, site.target, calibrations)
-    return Place(site.device, site.unit, site.target, site.ceilings, coefficients)
 
 
 def find_places(

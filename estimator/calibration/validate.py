@@ -14,7 +14,6 @@ import numpy as np
 from estimator.calibration.graph_cache import GraphCache
 from estimator.calibration.predict import (
     Failure,
-    Place,
     Prediction,
     find_places,
     own_devices,
@@ -27,7 +26,7 @@ from estimator.calibration.workload import DEFAULT_WORKERS, Progress, lower_work
 from estimator.catalogue.calibration import FloatArray
 from estimator.catalogue.calibration_file import load_calibration
 from estimator.catalogue.loader import load_device, name_key
-from estimator.engine import fits
+from estimator.engine import Place, fits
 from estimator.errors import EstimatorError
 from estimator.units import ms_from_s
 

@@ -112,9 +112,8 @@ def _measured_here(path: Path | None, device: str, runtime: str) -> tuple[Record
 def _most_telling(device: Device, unit: Unit, options: MeasureOptions, batch: int) -> tuple[str, ...]:
     """Choose what to measure as `suggest` does."""
     from estimator.calibration.choose import suggest
-    from estimator.calibration.predict import site_of
     from estimator.calibration.starter_models import CANDIDATE_MODELS, STARTER_COUNT
-    from estimator.engine import EstimateOptions
+    from estimator.engine import EstimateOptions, site_of
 
     site = site_of(device, unit, EstimateOptions(options.runtime, options.precision, options.layout))
     _, suggestions = suggest(load_candidates(CANDIDATE_MODELS, options.layout, batch), site, STARTER_COUNT)

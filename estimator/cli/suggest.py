@@ -55,9 +55,9 @@ def suggest(
     estimates are to get better, so name what you care about.
     """
     from estimator.calibration.choose import suggest as choose
-    from estimator.calibration.predict import site_of
     from estimator.calibration.starter_models import CANDIDATE_MODELS
     from estimator.catalogue.loader import load_device
+    from estimator.engine import site_of
 
     found, unit = load_device(device)
     site = site_of(found, unit, TargetRequest(runtime, precision, layout).options())

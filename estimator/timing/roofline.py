@@ -209,7 +209,6 @@ _DTYPES_OF: dict[Precision, tuple[str, ...]] = {
 
 Floats run at the best of these rates: where half precision is a fraction of fp32 (1/64 on Pascal's GeForce), libraries
 store halves and compute in fp32."""
-_INTEGERS: Final = frozenset({Precision.INT8, Precision.W8A16, Precision.W4A16})
 
 
 def dtypes_of(precision: Precision, kind: UnitKind) -> tuple[str, ...]:
@@ -247,7 +246,7 @@ def ceilings_of(unit: Unit, precision: Precision, runtime: str = "") -> Ceilings
             expected=f"a ceiling of dtype {' or '.join(dtypes)}",
             hint="estimator-cli devices show <device> lists what is known",
         )
-    rated = rates[0] if precision in _INTEGERS else max(rates)
+    rated = rates[0] if precision.has_integer_weights else max(rates)
     vector = unit.ceiling("fp32", engine="vector") or unit.ceiling("fp16", engine="vector")
     held = held_clock_fraction(unit)
     on_chip = next((level for level in unit.memory if level.keeps_weights), NO_LEVEL)

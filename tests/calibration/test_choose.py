@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 
 from estimator.calibration.choose import most_telling, suggest
-from estimator.calibration.predict import Site, site_of
 from estimator.catalogue.loader import load_device
-from estimator.engine import EstimateOptions, estimate
+from estimator.engine import EstimateOptions, Site, estimate, site_of
 from estimator.errors import CalibrationError
 from estimator.frontends.select import load_graph
 from estimator.ir.graph import Graph
