@@ -44,7 +44,7 @@ from estimator.result import (
 )
 from estimator.timing.coefficients import Coefficients, choose_coefficients
 from estimator.timing.features import KernelFeatures, kernel_features
-from estimator.timing.latency import Latency, Launches, time_network, time_networks
+from estimator.timing.latency import Latency, Launches, interval, time_network, time_networks
 from estimator.timing.response import KernelTimes
 from estimator.timing.roofline import Ceilings, ceilings_of, spilled_share
 
@@ -327,11 +327,7 @@ def coefficients_for(device: Device, unit: Unit, target: ResolvedTarget, own: Se
 
 def interval_around(latency_s: float, spread: Spread) -> Interval:
     """Put the spread of held-out residuals around an estimate; the interval always contains it."""
-    return Interval(
-        latency_s * float(np.exp(min(spread.log_p10, 0.0))),
-        latency_s,
-        latency_s * float(np.exp(max(spread.log_p90, 0.0))),
-    )
+    return Interval(*map(float, interval(latency_s, spread.log_p10, spread.log_p90)))
 
 
 def _calibration(device: Device, unit: Unit, target: ResolvedTarget, own: Sequence[Path]) -> Calibration | None:

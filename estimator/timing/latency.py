@@ -101,9 +101,14 @@ class Latencies:
     waits_for_host: np.ndarray
 
     def interval(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """p10, p50 and p90 in seconds [network]; the interval always contains the estimate."""
-        p10, p90 = np.exp(np.minimum(self.log_p10, 0.0)), np.exp(np.maximum(self.log_p90, 0.0))
-        return self.latency_s * p10, self.latency_s, self.latency_s * p90
+        """p10, p50 and p90 in seconds [network]."""
+        return interval(self.latency_s, self.log_p10, self.log_p90)
+
+
+def interval(latency_s: ArrayLike, log_p10: ArrayLike, log_p90: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """p10, p50 and p90 by the spread of held-out residuals around an estimate; they always contain it."""
+    p50_s = np.asarray(latency_s, dtype=np.float64)
+    return p50_s * np.exp(np.minimum(log_p10, 0.0)), p50_s, p50_s * np.exp(np.maximum(log_p90, 0.0))
 
 
 SLOW_HOST_LOG: Final = math.log(3.0)
