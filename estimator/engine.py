@@ -27,7 +27,7 @@ from estimator.ir.graph import Graph
 from estimator.lowering.fuse import lower, lower_to_rows
 from estimator.lowering.kernel import Kernel, KernelGraph, KernelTable
 from estimator.lowering.known import Known
-from estimator.lowering.precision import Retyping, apply_precision, stored_precision
+from estimator.lowering.precision import AUTOCAST_TO, Retyping, apply_precision, stored_precision
 from estimator.lowering.rule import Target
 from estimator.lowering.runtimes import runtime_rules
 from estimator.memory.peak import MemoryPlan, peak_bytes, plan_memory
@@ -112,14 +112,12 @@ def estimate(graph: Graph, device: Device, unit: Unit, options: EstimateOptions 
     cost = graph_cost(graph)
     if options.strict and cost.unsupported:
         raise UnsupportedOpError(cost.unsupported)
-    typed = apply_precision(graph, place.target.precision, _retyping(unit.kind, place.target))
-    lowered = _lower_typed(typed, unit.kind, place.target)
+    run = as_run(graph, unit.kind, place.target)
+    lowered = _lower_run(run, unit.kind, place.target)
     features = kernel_features(KernelTable.from_kernels(lowered.kernels), place.ceilings)
     latency = time_network(features, place.coefficients)
     fused = [kernel.ops for kernel in lowered.kernels]
-    plan = plan_memory(
-        typed, fused=fused, runtime=place.target.runtime, unit_kind=unit.kind, layout=place.target.layout
-    )
+    plan = plan_memory(run, fused=fused, runtime=place.target.runtime, unit_kind=unit.kind, layout=place.target.layout)
     unused = _unfitting(device, unit, place.target, options.calibrations)
     return _assemble(graph, place, cost, lowered, features, latency, plan, unused)
 
@@ -235,10 +233,10 @@ class _Networks:
         """
         if self._strict and not all(is_costed(op.kind) for op in graph.ops):
             raise UnsupportedOpError(graph_cost(graph).unsupported)
-        typed = apply_precision(graph, self._place.target.precision, self._retyping)
-        lowered = lower_to_rows(typed, self._target, self._known)
         target, kind = self._place.target, self._place.unit.kind
-        peak = peak_bytes(typed, fused=lowered.fused, runtime=target.runtime, unit_kind=kind, layout=target.layout)
+        run = as_run(graph, kind, target, self._retyping)
+        lowered = lower_to_rows(run, self._target, self._known)
+        peak = peak_bytes(run, fused=lowered.fused, runtime=target.runtime, unit_kind=kind, layout=target.layout)
         if peak > MAX_BYTES:
             raise GraphError(f"a count of {graph.name!r} does not fit 64 bits", expected="a network that exists")
         self._untimed.append(lowered.rows)
@@ -295,7 +293,19 @@ def resolve_target(device: Device, unit: Unit, options: EstimateOptions) -> Reso
 
 def lower_for(graph: Graph, kind: UnitKind, target: ResolvedTarget) -> KernelGraph:
     """Give the graph the precision's dtypes and the runtime's kernels."""
-    return _lower_typed(apply_precision(graph, target.precision, _retyping(kind, target)), kind, target)
+    return _lower_run(as_run(graph, kind, target), kind, target)
+
+
+def as_run(graph: Graph, kind: UnitKind, target: ResolvedTarget, retyping: Retyping | None = None) -> Graph:
+    """Return the graph that the runtime carries out: in the precision's dtypes, with the ops that it makes of others.
+
+    Parameters
+    ----------
+    retyping : Retyping, optional
+        That of the target; shared by graphs that share specs.
+    """
+    typed = apply_precision(graph, target.precision, retyping or _retyping(kind, target))
+    return runtime_rules(target.runtime).rewrite(typed)
 
 
 def _retyping(kind: UnitKind, target: ResolvedTarget) -> Retyping:
@@ -303,8 +313,8 @@ def _retyping(kind: UnitKind, target: ResolvedTarget) -> Retyping:
     return Retyping(target.precision, activations)
 
 
-def _lower_typed(typed: Graph, kind: UnitKind, target: ResolvedTarget) -> KernelGraph:
-    return lower(typed, runtime_rules(target.runtime), _lowering_target(kind, target))
+def _lower_run(run: Graph, kind: UnitKind, target: ResolvedTarget) -> KernelGraph:
+    return lower(run, runtime_rules(target.runtime), _lowering_target(kind, target))
 
 
 def _lowering_target(kind: UnitKind, target: ResolvedTarget) -> Target:
@@ -438,6 +448,12 @@ WAITS_FOR_HOST: Final = (
 )
 
 
+FAST_NORMS: Final = (
+    "timm's norms are taken to run in half precision, as its benchmark has them (--fast-norm); without, PyTorch casts "
+    "them to fp32, which takes longer"
+)
+
+
 def _warnings(
     graph: Graph,
     target: ResolvedTarget,
@@ -462,6 +478,8 @@ def _warnings(
         warnings.append("peak memory exceeds the device's memory: a smaller --batch or --precision would fit")
     if coefficients.note:
         warnings.append(coefficients.note)
+    if target.precision in AUTOCAST_TO and any(getattr(op.attrs, "keeps_low_precision", False) for op in graph.ops):
+        warnings.append(FAST_NORMS)
     if latency.waits_for_host:
         warnings.append(WAITS_FOR_HOST)
     return tuple(warnings)

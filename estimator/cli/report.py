@@ -43,9 +43,8 @@ def report(
     The page holds no script and loads nothing; it opens anywhere.
     """
     from estimator.catalogue.loader import load_device
-    from estimator.dtypes import Precision
+    from estimator.engine import as_run, resolve_target
     from estimator.engine import estimate as estimate_graph
-    from estimator.lowering.precision import apply_precision
     from estimator.memory.peak import plan_memory
     from estimator.report.html_page import html_report
 
@@ -55,7 +54,7 @@ def report(
     graph = ModelRequest(model, input_shapes, batch, layout, seq_len).load()
     made = estimate_graph(graph, target, unit, options)
     plan = plan_memory(
-        apply_precision(graph, Precision(made.precision)),
+        as_run(graph, unit.kind, resolve_target(target, unit, options)),
         fused=[kernel.ops for kernel in made.kernels],
         runtime=made.runtime,
         unit_kind=unit.kind,

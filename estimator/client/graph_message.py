@@ -100,6 +100,7 @@ def attrs_to_message(attrs: ir.Attrs) -> pb.OpAttrs | None:
                     groups=attrs.groups,
                     normalized_rank=attrs.normalized_rank,
                     channels_last=attrs.channels_last,
+                    keeps_low_precision=attrs.keeps_low_precision,
                 )
             )
         case ir.FunctionAttrs(function):

@@ -159,7 +159,7 @@ def timm_source(name: str) -> TorchSource:
     except RuntimeError:  # an architecture that exists, a tag that does not
         raise UnknownModelError(name, tuple(timm.list_pretrained(name.partition(".")[0] + ".*"))) from None
     size = tuple(config.input_size) if config is not None and config.input_size else (3, DEFAULT_SIZE, DEFAULT_SIZE)
-    create = partial(timm.create_model, name, pretrained=False)
+    create = partial(_create_timm, name)
     return TorchSource(
         name=name,
         construct=create,
@@ -167,6 +167,13 @@ def timm_source(name: str) -> TorchSource:
         construct_at=lambda image: create(img_size=image),
         guess_inputs=_configured_input,
     )
+
+
+def _create_timm(name: str, **options: Any) -> Any:
+    """Make a model as timm's own benchmark does."""
+    from estimator.frontends.timm_norms import make_norms_fast
+
+    return make_norms_fast(_import_timm().create_model(name, pretrained=False, **options))
 
 
 def _configured_input(module: torch.nn.Module) -> tuple[InputSpec, ...]:

@@ -129,6 +129,8 @@ class NormAttrs:
     """Layer/RMS norm: how many trailing axes are normalised."""
     channels_last: bool = False
     """Activations are [n, *s, c] rather than [n, c, *s] (TFLite, TensorFlow)."""
+    keeps_low_precision: bool = False
+    """Under autocast it runs in the low precision, not in fp32 (timm's fast norms)."""
 
 
 @dataclass(frozen=True, slots=True)

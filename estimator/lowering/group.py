@@ -8,16 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Final
 
 from estimator.catalogue.device import UnitKind
 from estimator.costs.opcost import OpCost
 from estimator.dtypes import DType
 from estimator.ir.op import Op, OpKind
+from estimator.ir.tensor import TensorSpec
 from estimator.lowering.classify import gemm_of, kernel_class, launches_of, window_of
 from estimator.lowering.kernel import Gemm, Kernel, KernelClass
 from estimator.lowering.rule import OpContext, RuntimeRules
+from estimator.lowering.strides import reorders
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,27 +124,27 @@ def _channels(op: Op, context: OpContext) -> int:
 
 
 def _bytes_read(ops: Sequence[Op], context: OpContext) -> tuple[int, int, bool]:
-    """(bytes read from outside, of which weights, whether any of it is permuted)."""
+    """(bytes read from outside, of which weights, whether any of it is permuted).
+
+    Views of one storage (the q, k and v of one projection) are read one by one, but no byte of it twice.
+    """
     tensors = context.graph.tensors
     inside = {name for op in ops for name in op.outputs}
-    sizes: dict[str, int] = {}
-    weights, strided = 0, False
+    parts: dict[str, dict[str, int]] = {}  # of each storage that is read, the views and how much of each
+    strided = False
     for op in ops:
         for position, name in enumerate(op.inputs):
             root = context.root(name)
             if root in inside:
                 continue
-            tensor, base = tensors[name], tensors[root]
-            size = (
-                min(tensor.size_bytes, base.size_bytes) if tensor.dtype.bits == base.dtype.bits else tensor.size_bytes
-            )
+            size = tensors[name].size_bytes
             if op.kind in _READ_IN_PART and position == 0:
                 size = min(size, sum(tensors[o].size_bytes for o in op.outputs))
-            if size > sizes.get(root, 0):
-                weights += (size - sizes.get(root, 0)) * context.is_constant(root)
-                sizes[root] = size
-            strided = strided or _is_permuted(tensor.strides, tensor.shape)
-    return sum(sizes.values()), weights, strided
+            views = parts.setdefault(root, {})
+            views[name] = max(size, views.get(name, 0))
+            strided = strided or _is_permuted(tensors[name])
+    sizes = {root: min(sum(views.values()), tensors[root].size_bytes) for root, views in parts.items()}
+    return sum(sizes.values()), sum(size for root, size in sizes.items() if context.is_constant(root)), strided
 
 
 FEW_ROWS: Final = 64
@@ -174,12 +175,9 @@ def _merged_class(classes: set[KernelClass]) -> KernelClass:
     return KernelClass.POINTWISE
 
 
-def _is_permuted(strides: tuple[int, ...] | None, shape: tuple[int, ...]) -> bool:
-    """Whether strides reorder the axes (rather than only skip or broadcast); channels-last is an order of its own."""
-    if strides is None or channels_last(strides, shape):
-        return False
-    ordered = [s for s, n in zip(strides, shape, strict=True) if n > 1 and s > 0]
-    return any(a < b for a, b in pairwise(ordered))
+def _is_permuted(tensor: TensorSpec) -> bool:
+    """Whether strides reorder the axes; channels-last is an order of its own."""
+    return tensor.strides is not None and not channels_last(tensor.strides, tensor.shape) and reorders(tensor)
 
 
 def channels_last(strides: tuple[int, ...] | None, shape: tuple[int, ...]) -> bool:

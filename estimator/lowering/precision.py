@@ -20,6 +20,7 @@ from estimator.ir.graph import Graph
 from estimator.ir.op import FunctionAttrs, NormAttrs, Op, OpKind, ReduceAttrs
 from estimator.ir.tensor import TensorRole, TensorSpec
 from estimator.lowering.known import OncePerSpec
+from estimator.lowering.strides import dense_strides
 
 _PLAIN: Mapping[Precision, tuple[DType, DType]] = {
     Precision.FP32: (DType.F32, DType.F32),
@@ -34,13 +35,13 @@ _PLAIN: Mapping[Precision, tuple[DType, DType]] = {
 
 
 _NOT_F32 = frozenset({DType.F16, DType.BF16, DType.F64})
-_LOW: Mapping[Precision, DType] = {Precision.AMP_FP16: DType.F16, Precision.AMP_BF16: DType.BF16}
+AUTOCAST_TO: Mapping[Precision, DType] = {Precision.AMP_FP16: DType.F16, Precision.AMP_BF16: DType.BF16}
 """What autocast casts to."""
 
 
 def _first_dtypes(precision: Precision, activations: DType | None) -> Mapping[DType, tuple[DType, DType]]:
     """Map float dtypes to those of weights and of activations, before any op: under autocast fp32."""
-    if precision in _LOW:
+    if precision in AUTOCAST_TO:
         return dict.fromkeys(_NOT_F32, (DType.F32, DType.F32))
     weight_dtype, activation_dtype = _PLAIN[precision]
     return {dtype: (weight_dtype, activations or activation_dtype) for dtype in DType if dtype.is_float}
@@ -89,8 +90,8 @@ def apply_precision(graph: Graph, precision: Precision, retyping: Retyping | Non
     if in_f32 and _PLAIN.get(precision) == (DType.F32, DType.F32):
         return graph
     retyping = retyping or Retyping(precision)
-    if precision in _LOW:
-        return _autocast(graph, retyping, _LOW[precision])
+    if precision in AUTOCAST_TO:
+        return _autocast(graph, retyping, AUTOCAST_TO[precision])
     return replace(graph, tensors=retyping.first.of(graph.tensors))
 
 
@@ -144,6 +145,8 @@ def _policy(op: Op) -> _Policy:
     if kind in _LOWER_KINDS:
         return _Policy.LOWER
     if isinstance(attrs, NormAttrs):
+        if attrs.keeps_low_precision:
+            return _Policy.LOWER
         return _Policy.FP32 if attrs.function in _FP32_NORMS else _Policy.INHERIT
     if kind is OpKind.RESIZE:
         return _Policy.FP32
@@ -192,7 +195,7 @@ class _AutocastRewriter:
             return cached
         position = len(self.ops)
         cast_name = f"{name}.to_{dtype.value}.{position}"
-        cast = TensorSpec(cast_name, tensor.shape, dtype, quantised=tensor.quantised, strides=tensor.strides)
+        cast = TensorSpec(cast_name, tensor.shape, dtype, quantised=tensor.quantised, strides=dense_strides(tensor))
         self.tensors[cast_name] = cast
         self.ops.append(Op(f"{reader.name}.cast.{position}", OpKind.CAST, (name,), (cast_name,), scope=reader.scope))
         if tensor.role is TensorRole.PARAMETER:

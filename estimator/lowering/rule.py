@@ -14,7 +14,7 @@ from typing import Protocol
 
 from estimator.catalogue.device import UnitKind
 from estimator.dtypes import DType, Precision
-from estimator.ir.graph import SpecBook
+from estimator.ir.graph import Graph, SpecBook
 from estimator.ir.op import Op
 from estimator.lowering.kernel import Kernel
 
@@ -158,6 +158,8 @@ class RuntimeRules:
         What the runtime's generated code adds to a kernel of these ops.
     activations_in : function
         Type that activations are computed in where the runtime only simulates a precision.
+    rewrite : function
+        What the runtime makes of a graph, in the dtypes it runs in, before anything is fused.
     """
 
     name: str
@@ -171,3 +173,4 @@ class RuntimeRules:
     folds_constants: bool = False
     refine: Callable[[Kernel, Sequence[Op], OpContext], Kernel] = lambda kernel, ops, context: kernel
     activations_in: Callable[[Target], DType | None] = lambda target: None
+    rewrite: Callable[[Graph], Graph] = lambda graph: graph

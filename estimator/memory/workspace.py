@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 from estimator.catalogue.device import UnitKind
@@ -17,6 +16,7 @@ from estimator.ir.graph import Graph
 from estimator.ir.op import ConvAttrs, Op, OpKind, RnnAttrs
 from estimator.ir.tensor import TensorSpec
 from estimator.lowering.aten_convolution import needs_columns, takes_onednn
+from estimator.lowering.strides import merge, strides_of
 
 CUBLAS_WORKSPACE_BYTES: Final = 2 * 4096 * 1024 + 8 * 16 * 1024
 """One cuBLAS handle and stream on GPUs before Hopper (":4096:2:16:8").
@@ -81,14 +81,7 @@ def _batch_folding_copies(op: Op, graph: Graph) -> int:
     specs = [graph.tensors[name] for name in op.inputs[:2]]
     if any(len(t.shape) < 4 for t in specs):
         return 0
-    return sum(t.size_bytes for t in specs if t.strides is not None and not _batch_axes_merge(t))
-
-
-def _batch_axes_merge(tensor: TensorSpec) -> bool:
-    """Whether the axes before the last two can be seen as one axis of a strided view."""
-    strides = tensor.strides or ()
-    batch = [(n, s) for n, s in zip(tensor.shape[:-2], strides[:-2], strict=True) if n != 1]
-    return all(s0 == n1 * s1 for (_, s0), (n1, s1) in pairwise(batch))
+    return sum(t.size_bytes for t in specs if not merge(t.shape[:-2], strides_of(t)[:-2]))
 
 
 def _attention_statistics(op: Op, graph: Graph) -> int:

@@ -136,7 +136,12 @@ READER_OF: Final[Mapping[str, Callable[[pb.OpAttrs], ir.Attrs]]] = {
         m.rnn.projection_size,
     ),
     "norm": lambda m: ir.NormAttrs(
-        m.norm.function, m.norm.affine, m.norm.groups, m.norm.normalized_rank, m.norm.channels_last
+        m.norm.function,
+        m.norm.affine,
+        m.norm.groups,
+        m.norm.normalized_rank,
+        m.norm.channels_last,
+        m.norm.keeps_low_precision,
     ),
     "function": lambda m: ir.FunctionAttrs(m.function.function),
     "softmax": lambda m: ir.SoftmaxAttrs(m.softmax.axis, m.softmax.log),

@@ -285,18 +285,20 @@ class RnnAttrs(_message.Message):
     def __init__(self, cell: _Optional[str] = ..., hidden_size: _Optional[int] = ..., layers: _Optional[int] = ..., bidirectional: _Optional[bool] = ..., batch_first: _Optional[bool] = ..., has_bias: _Optional[bool] = ..., projection_size: _Optional[int] = ...) -> None: ...
 
 class NormAttrs(_message.Message):
-    __slots__ = ("function", "affine", "groups", "normalized_rank", "channels_last")
+    __slots__ = ("function", "affine", "groups", "normalized_rank", "channels_last", "keeps_low_precision")
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     AFFINE_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     NORMALIZED_RANK_FIELD_NUMBER: _ClassVar[int]
     CHANNELS_LAST_FIELD_NUMBER: _ClassVar[int]
+    KEEPS_LOW_PRECISION_FIELD_NUMBER: _ClassVar[int]
     function: str
     affine: bool
     groups: int
     normalized_rank: int
     channels_last: bool
-    def __init__(self, function: _Optional[str] = ..., affine: _Optional[bool] = ..., groups: _Optional[int] = ..., normalized_rank: _Optional[int] = ..., channels_last: _Optional[bool] = ...) -> None: ...
+    keeps_low_precision: bool
+    def __init__(self, function: _Optional[str] = ..., affine: _Optional[bool] = ..., groups: _Optional[int] = ..., normalized_rank: _Optional[int] = ..., channels_last: _Optional[bool] = ..., keeps_low_precision: _Optional[bool] = ...) -> None: ...
 
 class FunctionAttrs(_message.Message):
     __slots__ = ("function",)

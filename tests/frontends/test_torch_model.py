@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
+import torch
 
 from estimator.costs.registry import graph_cost
 from estimator.dtypes import DType
@@ -19,8 +21,10 @@ from estimator.errors import (
     UnknownModelError,
 )
 from estimator.frontends.select import load_graph
+from estimator.frontends.timm_norms import make_norms_fast
+from estimator.frontends.torch_recorder import record_module
 from estimator.ir.graph import Graph
-from estimator.ir.op import OpKind
+from estimator.ir.op import NormAttrs, OpKind
 
 
 def input_shape(graph: Graph) -> tuple[int, ...]:
@@ -330,3 +334,21 @@ class TestTimm:
 def test_sequence_length_is_for_language_models_only():
     with pytest.raises(BadOptionError):
         load_graph("transformers:nowhere.json?phase=sideways")
+
+
+def test_timms_own_norms_are_fast_and_pytorchs_are_not():
+    def fast(reference: str) -> set[bool]:
+        norms = [op.attrs for op in load_graph(reference).ops if isinstance(op.attrs, NormAttrs)]
+        return {attrs.keeps_low_precision for attrs in norms if attrs.function == "layer"}
+
+    assert fast("timm:davit_tiny") == {True}  # timm.layers.LayerNorm
+    assert fast("timm:twins_svt_small") == {False}  # torch.nn.LayerNorm
+
+
+def test_a_norm_that_its_owner_made_fast_is_recorded_so_and_left_so():
+    norm = timm.layers.LayerNorm(8)
+    assert record_module(norm, (torch.empty(2, 8),), name="slow").ops[0].attrs == NormAttrs("layer")
+    make_norms_fast(norm)
+    graph = record_module(norm, (torch.empty(2, 8, device="meta"),), name="fast")
+    assert graph.ops[0].attrs == NormAttrs("layer", keeps_low_precision=True)
+    assert norm._fast_norm

@@ -18,7 +18,8 @@ from estimator.lowering.runtimes.special_functions import CPU_COSTS, GPU_COSTS
 
 def kernels(lines: str, unit: UnitKind = UnitKind.CPU) -> tuple[Kernel, ...]:
     target = Target(unit, Precision.FP32, "nchw")
-    return lower(parse_graph(f"graph g\n{lines}"), runtime_rules("torch-compile"), target).kernels
+    rules = runtime_rules("torch-compile")
+    return lower(rules.rewrite(parse_graph(f"graph g\n{lines}")), rules, target).kernels
 
 
 @pytest.mark.parametrize(("unit", "costs"), [(UnitKind.CPU, CPU_COSTS), (UnitKind.GPU, GPU_COSTS)])
@@ -140,7 +141,7 @@ def test_windows_beside_heads_are_copied_for_a_batched_product():
         "v f32[6,3,4,2] strides[24,2,6,1] = view(q) function=permute\n"
         "p f32[6,3,4,4] = matmul(v, k)\noutput p\n"
     )
-    product, copy = kernels(lines)
+    copy, product = kernels(lines)
     assert product.kernel_class is KernelClass.BATCHED_MATMUL
     assert (copy.kernel_class, copy.bytes_read) == (KernelClass.TRANSPOSE, 6 * 4 * 3 * 2 * 4)
 

@@ -106,3 +106,25 @@ output y
 def test_a_file_without_weights_has_the_precision_of_its_activations():
     graph = parse_graph("graph bare\ninput x f16[2,8]\ny f16[2,8] = activation(x) function=relu\noutput y\n")
     assert stored_precision(graph) is Precision.FP16
+
+
+def test_a_fast_norm_runs_in_autocasts_type_and_a_plain_precision_knows_no_difference():
+    fast = NORM.replace("function=layer", "function=layer keeps_low_precision=true")
+    graph = apply_precision(parse_graph(fast), Precision.AMP_FP16)
+    norm = graph.producer_of["n"]
+    assert {graph.tensors[name].dtype for name in (*norm.inputs, *norm.outputs)} == {DType.F16}
+    in_half = apply_precision(parse_graph(fast), Precision.FP16)
+    assert in_half.tensors == apply_precision(parse_graph(NORM), Precision.FP16).tensors
+
+
+def test_a_cast_closes_the_gaps_of_a_view_and_keeps_its_order():
+    graph = parse_graph("""\
+graph view
+input x f32[2,5,8]
+parameter w f32[6,4]
+v f32[2,4,4] strides[40,1,8] = view(x) function=slice
+y f32[2,4,6] = linear(v, w)
+output y
+""")
+    cast = next(op for op in apply_precision(graph, Precision.AMP_FP16).ops if op.inputs == ("v",))
+    assert apply_precision(graph, Precision.AMP_FP16).tensors[cast.outputs[0]].strides == (16, 1, 4)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Final
 
 from estimator.catalogue.device import UnitKind
@@ -172,36 +171,6 @@ def _columns(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
     )  # fmt: skip
 
 
-def _unmergeable(name: str, context: OpContext) -> bool:
-    """Whether a product's operand is a view whose leading axes do not form one axis, as bmm wants them."""
-    tensor = context.graph.tensors[name]
-    if tensor.strides is None or len(tensor.shape) < 4 or context.root(name) == name:
-        return False
-    leading = [(n, s) for n, s in zip(tensor.shape[:-2], tensor.strides[:-2], strict=True) if n > 1]
-    return any(outer != n * inner for (_, outer), (n, inner) in pairwise(leading))
-
-
-def _copies_operands(op: Op, context: OpContext) -> bool:
-    return on_cpu(context) and op.kind is OpKind.MATMUL and any(_unmergeable(n, context) for n in op.inputs[:2])
-
-
-def _operand_copies(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
-    for name in op.inputs[:2]:
-        if _unmergeable(name, context):
-            tensor = context.graph.tensors[name]
-            yield moving_kernel(
-                kernel, "clone", KernelClass.TRANSPOSE,
-                bytes_read=tensor.size_bytes, bytes_written=tensor.size_bytes, elements=tensor.numel,
-            )  # fmt: skip
-
-
-OPERAND_COPIES: Final = Expansion(
-    "batched product of views",
-    _copies_operands,
-    _operand_copies,
-    why="bmm takes three axes: heads beside windows (or images) become one axis by copying",
-    source="torch/_decomp, aten.matmul: expand, clone, view, bmm",
-)
 COLUMNS: Final = Expansion(
     "columns of a small convolution",
     _unfolds,

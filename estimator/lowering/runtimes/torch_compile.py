@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from estimator.ir.op import Op, OpKind
+from estimator.lowering.aten_products import as_aten_multiplies
 from estimator.lowering.kernel import Kernel
 from estimator.lowering.patterns import (
     PRODUCT_KINDS,
@@ -17,7 +18,7 @@ from estimator.lowering.patterns import (
 )
 from estimator.lowering.rule import FusionRule, OpContext, RuntimeRules
 from estimator.lowering.runtimes import inductor_cpu
-from estimator.lowering.runtimes.inductor_cpu import COLUMNS, OPERAND_COPIES, PLAIN_CONVOLUTION, on_cpu
+from estimator.lowering.runtimes.inductor_cpu import COLUMNS, PLAIN_CONVOLUTION, on_cpu
 from estimator.lowering.runtimes.special_functions import GPU_COSTS, special_flops
 
 _LOOP_KINDS = frozenset(
@@ -73,6 +74,7 @@ RULES = RuntimeRules(
         ),
     ),
     anchor=_reduction,
-    expansions=(PLAIN_CONVOLUTION, OPERAND_COPIES, COLUMNS),
+    expansions=(PLAIN_CONVOLUTION, COLUMNS),
+    rewrite=as_aten_multiplies,
     refine=refine,
 )

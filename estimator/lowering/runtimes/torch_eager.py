@@ -8,10 +8,12 @@ from dataclasses import replace
 
 from estimator.catalogue.device import UnitKind
 from estimator.ir.op import Op, OpKind, ResizeAttrs
+from estimator.lowering.aten_products import as_aten_multiplies
 from estimator.lowering.group import channels_last
 from estimator.lowering.kernel import Kernel, KernelClass, moving_kernel
 from estimator.lowering.patterns import is_depthwise, is_norm_reduction
 from estimator.lowering.rule import Expansion, OpContext, RuntimeRules
+from estimator.lowering.strides import is_contiguous
 
 
 def _has_bias(op: Op, context: OpContext) -> bool:
@@ -72,10 +74,10 @@ def _to_nhwc(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
     yield _passing(kernel, "to_nhwc", KernelClass.LAYOUT, x.size_bytes)
 
 
-def _norm_of_strided(op: Op, context: OpContext) -> bool:
-    if not is_norm_reduction(op):
+def _reduces_strided(op: Op, context: OpContext) -> bool:
+    if not (is_norm_reduction(op) or op.kind is OpKind.SOFTMAX):
         return False
-    return context.graph.tensors[op.inputs[0]].strides is not None
+    return not is_contiguous(context.graph.tensors[op.inputs[0]])
 
 
 def _contiguous_copy(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
@@ -98,6 +100,7 @@ def _one_thread_per_pixel(op: Op, context: OpContext, kernel: Kernel) -> Iterabl
 RULES = RuntimeRules(
     name="torch-eager",
     rules=(),
+    rewrite=as_aten_multiplies,
     expansions=(
         Expansion(
             "conv bias",
@@ -121,11 +124,11 @@ RULES = RuntimeRules(
             source="aten/src/ATen/native/cudnn/ConvShared.cpp: input.contiguous(backend_memory_format)",
         ),
         Expansion(
-            "norm of a permuted tensor",
-            _norm_of_strided,
+            "norm or softmax of a view",
+            _reduces_strided,
             _contiguous_copy,
-            why="layer_norm and group_norm call contiguous() on their input",
-            source="aten/src/ATen/native/layer_norm.cpp: X = input.expect_contiguous()",
+            why="layer_norm, group_norm and softmax call contiguous() on their input",
+            source="aten/src/ATen/native/layer_norm.cpp: X = input.expect_contiguous(); cuda/SoftMax.cu: host_softmax",
         ),
         Expansion(
             "interpolation of planes",
