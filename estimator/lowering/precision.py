@@ -140,6 +140,10 @@ _FP32_NORMS = frozenset({"layer", "group", "rms", "l2"})
 _FP32_RESULT_REDUCTIONS = frozenset({"sum", "prod", "norm"})
 
 
+_PROMOTING_KINDS = frozenset({OpKind.BINARY, OpKind.TERNARY, OpKind.CONCAT})
+"""Kernels that read operands of several types and write the widest; concatenation was on autocast's list once."""
+
+
 def _policy(op: Op) -> _Policy:
     kind, attrs = op.kind, op.attrs
     if kind in _LOWER_KINDS:
@@ -158,7 +162,7 @@ def _policy(op: Op) -> _Policy:
         return _Policy.FP32 if attrs.function == "logsumexp" else _Policy.INHERIT
     if isinstance(attrs, FunctionAttrs):
         return _function_policy(kind, attrs.function)
-    if kind in (OpKind.CONCAT, OpKind.GRID_SAMPLE):
+    if kind is OpKind.GRID_SAMPLE:
         return _Policy.PROMOTE
     return _Policy.INHERIT
 
@@ -214,7 +218,7 @@ class _AutocastRewriter:
             result = DType.F32
         elif policy is _Policy.PROMOTE and (result := self._widest(op.inputs)) is not None:
             inputs = tuple([self._cast(n, result, op) for n in op.inputs])
-        elif op.kind in (OpKind.BINARY, OpKind.TERNARY) and not op.in_place:
+        elif op.kind in _PROMOTING_KINDS and not op.in_place:
             result = self._widest(op.inputs)
         elif op.kind is not OpKind.CAST:
             result = self._first_float(op.inputs)

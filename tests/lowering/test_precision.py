@@ -128,3 +128,17 @@ output y
 """)
     cast = next(op for op in apply_precision(graph, Precision.AMP_FP16).ops if op.inputs == ("v",))
     assert apply_precision(graph, Precision.AMP_FP16).tensors[cast.outputs[0]].strides == (16, 1, 4)
+
+
+def test_a_concatenation_reads_both_types_itself_and_writes_the_wider():
+    graph = parse_graph("""\
+graph join
+input x f32[2,8]
+parameter w f32[8,8]
+h f32[2,8] = linear(x, w)
+c f32[4,8] = concat(x, h) axis=0
+output c
+""")
+    typed = apply_precision(graph, Precision.AMP_FP16)
+    assert typed.producer_of["c"].inputs == ("x", "h")
+    assert [typed.tensors[name].dtype for name in ("x", "h", "c")] == [DType.F32, DType.F16, DType.F32]
