@@ -240,6 +240,7 @@ def _prepare_torch(
 ) -> Prepared:
     import torch
 
+    from estimator.frontends.timm_norms import set_fast_norms
     from estimator.frontends.torch_model import build, importable, inputs_for, resolve
 
     _refuse_no_module(reference, options.runtime)
@@ -256,6 +257,8 @@ def _prepare_torch(
         raise BadOptionError(f"{source.name} cannot be measured: it takes more than plain tensors")
     precision = options.precision or Precision.FP32
     dtype, autocast = _torch_types(precision)
+    if autocast is None:  # then they compute the same, around an autocast that only costs time
+        set_fast_norms(module, on=False)
     module = module.to(place, dtype)
     if options.layout == "nhwc":
         module = module.to(memory_format=torch.channels_last)

@@ -16,6 +16,7 @@ import torch
 from estimator.errors import TraceError
 from estimator.frontends.aten import DTYPES, QUANTISED_DTYPES, OperatorPlan, plan_of, recorded_outputs
 from estimator.frontends.aten_call import Call
+from estimator.frontends.timm_norms import norm_attrs, without_fast_norms
 from estimator.ir.graph import Graph, ModuleSpec
 from estimator.ir.op import Op
 from estimator.ir.tensor import TensorRole, TensorSpec
@@ -50,7 +51,7 @@ def export_module(
     was_training = module.training
     module.eval()
     try:
-        with warnings.catch_warnings():
+        with without_fast_norms(module) as fast_norms, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice on how to write an exportable model; it was exported
             program = torch.export.export(module, tuple(example_inputs), dict(example_kwargs or {}), strict=False)
     except Exception as error:  # torch.export raises whatever the model or its own passes raise
@@ -60,12 +61,14 @@ def export_module(
         ) from error
     finally:
         module.train(was_training)
-    return graph_of_program(program, name, module)
+    return graph_of_program(program, name, module, fast_norms)
 
 
-def graph_of_program(program: Any, name: str, module: torch.nn.Module | None = None) -> Graph:
-    """Translate an ``ExportedProgram``."""
-    translation = _Translation(program)
+def graph_of_program(
+    program: Any, name: str, module: torch.nn.Module | None = None, fast_norms: frozenset[str] = frozenset()
+) -> Graph:
+    """Translate an ``ExportedProgram``; `fast_norms` are the paths of modules whose norms keep autocast's type."""
+    translation = _Translation(program, fast_norms)
     for node in program.graph.nodes:
         translation.read(node)
     return Graph(
@@ -98,7 +101,8 @@ class _Value:
 class _Translation:
     """Walks the nodes of a program in order."""
 
-    def __init__(self, program: Any) -> None:
+    def __init__(self, program: Any, fast_norms: frozenset[str]) -> None:
+        self._fast_norms = fast_norms
         self.tensors: dict[str, TensorSpec] = {}
         self.inputs: list[str] = []
         self.outputs: list[str] = []
@@ -189,7 +193,8 @@ class _Translation:
         inputs = tuple(value.name for value in mapped.tensors if isinstance(value, _Value))
         names = tuple(value.name for value in kept)
         scope = _scope(node)
-        self.ops.append(Op(node.name, mapped.kind, inputs, names, mapped.attrs, scope, plan.source, plan.in_place))
+        attrs = norm_attrs(mapped.attrs, scope, self._fast_norms)
+        self.ops.append(Op(node.name, mapped.kind, inputs, names, attrs, scope, plan.source, plan.in_place))
 
     def _resolve(self, value: Any) -> Any:
         if isinstance(value, torch.fx.Node):

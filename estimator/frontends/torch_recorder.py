@@ -14,7 +14,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -29,9 +28,9 @@ from estimator.frontends.aten_quantised import PackedWeight, unpack
 from estimator.frontends.call_spelling import SPELT, spelt_source
 from estimator.frontends.shape_memo import remembered_result
 from estimator.frontends.tensor_book import TensorBook, flat_tensors
-from estimator.frontends.timm_norms import norms_made_slow
+from estimator.frontends.timm_norms import norm_attrs, without_fast_norms
 from estimator.ir.graph import Graph, ModuleCall, ModuleSpec
-from estimator.ir.op import FunctionAttrs, NormAttrs, Op, OpKind
+from estimator.ir.op import FunctionAttrs, Op, OpKind
 from estimator.ir.tensor import TensorRole
 
 _NO_KWARGS: dict[str, Any] = {}
@@ -111,7 +110,7 @@ def run_recorded(
             # The fused encoder layer exists on the CPU alone and hides its products from every counter.
             stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
             torch.backends.mha.set_fastpath_enabled(False)
-            recorder.fast_norms = stack.enter_context(norms_made_slow(module))
+            recorder.fast_norms = stack.enter_context(without_fast_norms(module))
             stack.enter_context(torch.inference_mode())
             stack.enter_context(recorder)
             result = module(*example_inputs, **kwargs)
@@ -149,7 +148,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
         self.ops: list[Op] = []
         self.calls: list[ModuleCall] = []
         self.scope = ""
-        self.fast_norms = frozenset[int]()  # identities of modules whose norms keep autocast's type
+        self.fast_norms = frozenset[str]()  # paths of modules whose norms keep autocast's type
         self._entered: list[tuple[torch.nn.Module, str | None, str, tuple[str, ...]]] = []
         self._counter: dict[str, int] = {}
         self._path_of: dict[int, str] = {}
@@ -272,8 +271,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
             ) from error
         if not read and kind not in (OpKind.FILL, OpKind.UNKNOWN):  # of Python numbers alone
             kind, attrs = OpKind.FILL, FunctionAttrs(plan.name)
-        if isinstance(attrs, NormAttrs) and self._entered and id(self._entered[-1][0]) in self.fast_norms:
-            attrs = replace(attrs, keeps_low_precision=True)
+        attrs = norm_attrs(attrs, self.scope, self.fast_norms)
         inputs = tuple([self.book.name(t) for t in read])
         base = plan.name + "_" if plan.in_place else plan.name
         op_name = self._op_name(base)

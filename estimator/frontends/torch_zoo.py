@@ -171,9 +171,9 @@ def timm_source(name: str) -> TorchSource:
 
 def _create_timm(name: str, **options: Any) -> Any:
     """Make a model as timm's own benchmark does."""
-    from estimator.frontends.timm_norms import make_norms_fast
+    from estimator.frontends.timm_norms import set_fast_norms
 
-    return make_norms_fast(_import_timm().create_model(name, pretrained=False, **options))
+    return set_fast_norms(_import_timm().create_model(name, pretrained=False, **options), on=True)
 
 
 def _configured_input(module: torch.nn.Module) -> tuple[InputSpec, ...]:

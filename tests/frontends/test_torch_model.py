@@ -21,7 +21,7 @@ from estimator.errors import (
     UnknownModelError,
 )
 from estimator.frontends.select import load_graph
-from estimator.frontends.timm_norms import make_norms_fast
+from estimator.frontends.timm_norms import set_fast_norms
 from estimator.frontends.torch_recorder import record_module
 from estimator.ir.graph import Graph
 from estimator.ir.op import NormAttrs, OpKind
@@ -348,7 +348,7 @@ def test_timms_own_norms_are_fast_and_pytorchs_are_not():
 def test_a_norm_that_its_owner_made_fast_is_recorded_so_and_left_so():
     norm = timm.layers.LayerNorm(8)
     assert record_module(norm, (torch.empty(2, 8),), name="slow").ops[0].attrs == NormAttrs("layer")
-    make_norms_fast(norm)
+    set_fast_norms(norm, on=True)
     graph = record_module(norm, (torch.empty(2, 8, device="meta"),), name="fast")
     assert graph.ops[0].attrs == NormAttrs("layer", keeps_low_precision=True)
     assert norm._fast_norm

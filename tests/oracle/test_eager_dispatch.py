@@ -17,7 +17,7 @@ from estimator.catalogue.device import UnitKind
 from estimator.dtypes import Precision
 from estimator.engine import ResolvedTarget, lower_for
 from estimator.frontends.select import load_graph
-from estimator.frontends.timm_norms import make_norms_fast
+from estimator.frontends.timm_norms import set_fast_norms
 from estimator.lowering.kernel import KernelClass
 
 pytestmark = pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="fake CUDA tensors need a build with CUDA")
@@ -72,7 +72,7 @@ def fake_cuda(model: nn.Module) -> None:
 
 def dispatched(name: str) -> Dispatched:
     with torch.random.fork_rng():
-        model = make_norms_fast(timm.create_model(name)).eval()
+        model = set_fast_norms(timm.create_model(name).eval(), on=True)
     size = model.pretrained_cfg["input_size"]
     enabled, dtype = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), Dispatched() as run:
