@@ -25,6 +25,7 @@ from estimator.frontends.pt2_signatures import signatures
 from estimator.frontends.rebatch import rebatch
 from estimator.ir.graph import Graph
 from estimator.ir.op import ControlAttrs, OpKind, UnknownAttrs
+from estimator.ir.strides import row_major
 from estimator.ir.tensor import Shape, TensorRole, TensorSpec
 
 MAX_NODES = 500_000
@@ -73,14 +74,6 @@ class Value:
     def is_contiguous(self) -> bool:
         """Whether it is dense and row-major."""
         return all(n <= 1 or s == d for n, s, d in zip(self.shape, self.strides, row_major(self.shape), strict=True))
-
-
-def row_major(shape: Sequence[int]) -> Shape:
-    """Strides of a dense row-major tensor."""
-    strides = [1] * len(shape)
-    for axis in range(len(shape) - 2, -1, -1):
-        strides[axis] = strides[axis + 1] * max(shape[axis + 1], 1)
-    return tuple(strides)
 
 
 def import_program(

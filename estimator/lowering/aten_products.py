@@ -29,8 +29,8 @@ from estimator.ir.op import (
     ReduceAttrs,
     SoftmaxAttrs,
 )
+from estimator.ir.strides import dense_strides, is_contiguous, merge, reorders, strides_of
 from estimator.ir.tensor import Shape, TensorSpec
-from estimator.lowering.strides import dense_strides, is_contiguous, merge, reorders, strides_of
 
 FUSED_ATTENTION_RANK: Final = 4
 
@@ -43,36 +43,12 @@ def as_aten_multiplies(graph: Graph) -> Graph:
     graph : Graph
         In the dtypes it runs in: a weight that autocast casts asks for no gradient, which decides how it is used.
     """
-    tensors = graph.tensors
-    if not any([op.kind in _MAY_CHANGE and _MAY_CHANGE[op.kind](op, tensors) for op in graph.ops]):
-        return graph
-    rewriter = _Rewriter(tensors)
+    rewriter = _Rewriter(graph.tensors)
     for op in graph.ops:
         rewriter.visit(op)
+    if len(rewriter.ops) == len(graph.ops):  # whatever changes adds ops
+        return graph
     return replace(graph, tensors=rewriter.tensors, ops=tuple(rewriter.ops))
-
-
-def _linear_may_change(op: Op, tensors: Mapping[str, TensorSpec]) -> bool:
-    x = tensors[op.inputs[0]]
-    return x.strides is not None and len(x.shape) > 2
-
-
-def _matmul_may_change(op: Op, tensors: Mapping[str, TensorSpec]) -> bool:
-    x, y = tensors[op.inputs[0]], tensors[op.inputs[1]]
-    if x.strides is None and y.strides is None and x.shape[:-2] == y.shape[:-2]:
-        return False
-    return max(len(x.shape), len(y.shape)) > 2
-
-
-def _attention_changes(op: Op, tensors: Mapping[str, TensorSpec]) -> bool:
-    return len(tensors[op.inputs[0]].shape) != FUSED_ATTENTION_RANK
-
-
-_MAY_CHANGE: Final = {
-    OpKind.LINEAR: _linear_may_change,
-    OpKind.MATMUL: _matmul_may_change,
-    OpKind.ATTENTION: _attention_changes,
-}
 
 
 class _Rewriter:
@@ -88,7 +64,7 @@ class _Rewriter:
             self._linear(op)
         elif op.kind is OpKind.MATMUL:
             self._matmul(op)
-        elif op.kind is OpKind.ATTENTION and _attention_changes(op, self.tensors):
+        elif op.kind is OpKind.ATTENTION and len(self.tensors[op.inputs[0]].shape) != FUSED_ATTENTION_RANK:
             self._spelt_attention(op)
         else:
             self.ops.append(op)

@@ -14,11 +14,11 @@ from estimator.catalogue.device import UnitKind
 from estimator.costs.opcost import OpCost
 from estimator.dtypes import DType
 from estimator.ir.op import Op, OpKind
+from estimator.ir.strides import reorders
 from estimator.ir.tensor import TensorSpec
 from estimator.lowering.classify import gemm_of, kernel_class, launches_of, window_of
 from estimator.lowering.kernel import Gemm, Kernel, KernelClass
 from estimator.lowering.rule import OpContext, RuntimeRules
-from estimator.lowering.strides import reorders
 
 
 @dataclass(frozen=True, slots=True)

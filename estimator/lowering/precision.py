@@ -18,9 +18,9 @@ from functools import partial
 from estimator.dtypes import DType, Precision
 from estimator.ir.graph import Graph
 from estimator.ir.op import FunctionAttrs, NormAttrs, Op, OpKind, ReduceAttrs
+from estimator.ir.strides import dense_strides
 from estimator.ir.tensor import TensorRole, TensorSpec
 from estimator.lowering.known import OncePerSpec
-from estimator.lowering.strides import dense_strides
 
 _PLAIN: Mapping[Precision, tuple[DType, DType]] = {
     Precision.FP32: (DType.F32, DType.F32),
@@ -138,8 +138,6 @@ _FP32_UNARY = frozenset(
 )  # fmt: skip
 _FP32_NORMS = frozenset({"layer", "group", "rms", "l2"})
 _FP32_RESULT_REDUCTIONS = frozenset({"sum", "prod", "norm"})
-
-
 _PROMOTING_KINDS = frozenset({OpKind.BINARY, OpKind.TERNARY, OpKind.CONCAT})
 """Kernels that read operands of several types and write the widest; concatenation was on autocast's list once."""
 

@@ -14,9 +14,9 @@ from typing import Final
 from estimator.catalogue.device import UnitKind
 from estimator.ir.graph import Graph
 from estimator.ir.op import ConvAttrs, Op, OpKind, RnnAttrs
+from estimator.ir.strides import merge, strides_of
 from estimator.ir.tensor import TensorSpec
 from estimator.lowering.aten_convolution import needs_columns, takes_onednn
-from estimator.lowering.strides import merge, strides_of
 
 CUBLAS_WORKSPACE_BYTES: Final = 2 * 4096 * 1024 + 8 * 16 * 1024
 """One cuBLAS handle and stream on GPUs before Hopper (":4096:2:16:8").

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from estimator.costs.registry import graph_cost
 from estimator.errors import BadOptionError, ModelFileError
 from estimator.frontends.pt2_archive import MAX_PROGRAM_BYTES, load_pt2
-from estimator.frontends.pt2_program import can_view, evaluate, row_major
+from estimator.frontends.pt2_program import can_view, evaluate
 from estimator.frontends.pt2_signatures import signatures
 from estimator.ir.op import OpKind
+from estimator.ir.strides import row_major
 from estimator.ir.tensor import TensorRole
 
 SMALL = Path(__file__).parent / "data" / "small.pt2"

@@ -140,11 +140,9 @@ def kernels(runtime: str) -> list[Kernel]:
     graph = parse_graph("""\
 graph tokens
 input x f32[4,8,10]
-parameter w f32[16,10]
-parameter b f32[16]
+parameter v f32[6,8]
 n f32[4,8,10] = activation(x) function=relu
 t f32[4,10,8] strides[80,1,10] = view(n) function=transpose
-parameter v f32[6,8]
 y f32[4,10,6] = linear(t, v)
 output y
 """)

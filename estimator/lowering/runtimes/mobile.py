@@ -14,6 +14,7 @@ from dataclasses import replace
 from estimator.catalogue.device import UnitKind
 from estimator.dtypes import Precision
 from estimator.ir.op import ConvAttrs, Op, OpKind
+from estimator.ir.strides import strides_of
 from estimator.ir.tensor import TensorSpec
 from estimator.lowering.classify import REORDERING_VIEWS, function_of, gemm_of
 from estimator.lowering.kernel import Gemm, Kernel, KernelClass
@@ -196,9 +197,7 @@ def _reorders(op: Op, context: GraphContext) -> bool:
 
 def _long_axes(tensor: TensorSpec) -> list[tuple[int, int]]:
     """(extent, stride) of every axis of more than one element: a view that only moves axes of one keeps them."""
-    shape = tensor.shape
-    strides = tensor.strides or [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
-    return [(extent, stride) for extent, stride in zip(shape, strides, strict=True) if extent > 1]
+    return [(extent, stride) for extent, stride in zip(tensor.shape, strides_of(tensor), strict=True) if extent > 1]
 
 
 def _feeds_only_products(op: Op, context: GraphContext) -> bool:

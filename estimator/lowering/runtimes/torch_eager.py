@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from estimator.catalogue.device import UnitKind
 from estimator.ir.op import Op, OpKind, ResizeAttrs
+from estimator.ir.strides import is_contiguous
 from estimator.lowering.aten_products import as_aten_multiplies
 from estimator.lowering.group import channels_last
 from estimator.lowering.kernel import Kernel, KernelClass, moving_kernel
 from estimator.lowering.patterns import is_depthwise, is_norm_reduction
 from estimator.lowering.rule import Expansion, OpContext, RuntimeRules
-from estimator.lowering.strides import is_contiguous
 
 
 def _has_bias(op: Op, context: OpContext) -> bool:
