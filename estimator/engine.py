@@ -305,7 +305,7 @@ def as_run(graph: Graph, kind: UnitKind, target: ResolvedTarget, retyping: Retyp
         That of the target; shared by graphs that share specs.
     """
     typed = apply_precision(graph, target.precision, retyping or _retyping(kind, target))
-    return runtime_rules(target.runtime).rewrite(typed)
+    return runtime_rules(target.runtime).rewrite(typed, _lowering_target(kind, target))
 
 
 def _retyping(kind: UnitKind, target: ResolvedTarget) -> Retyping:

@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import io
 import math
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from estimator.dtypes import Precision
 from estimator.engine import LAYOUTS
 from estimator.errors import RecordError, UnknownPrecisionError
 from estimator.files import write_whole
+from estimator.frontends.select import MERGED_BRANCHES
 from estimator.ir.tensor import Shape
 from estimator.units import ms_from_s, s_from_ms
 
@@ -29,6 +31,11 @@ COLUMNS = (
 _REQUIRED = ("model", "input_shape", "device", "runtime", "latency_ms")
 _MAX_FILE_BYTES = 1 << 30
 _NEXT = "correct that cell, or delete the line"
+_TIMM_RESULTS = "pytorch-image-models results"
+_TIMM_MERGES_FROM = (2, 9)
+"""PyTorch of the first of timm's own benchmark runs that merged branches before timing (``benchmark.py --reparam``): in
+those of 2.9 every network that can merge something is faster than its layers allow, in those of 2.4 none (ADR 0007)."""
+_TORCH_VERSION = re.compile(r"\btorch (\d+)\.(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,15 @@ class Record:
     def batch(self) -> int:
         """Leading extent of the input."""
         return self.input_shape[0] if self.input_shape else 1
+
+    @property
+    def network(self) -> str:
+        """Reference of what was timed: `model`, with its branches merged where the record's source does that first."""
+        version = _TORCH_VERSION.search(self.conditions)
+        merges = version is not None and (int(version[1]), int(version[2])) >= _TIMM_MERGES_FROM
+        if merges and self.source == _TIMM_RESULTS and self.model.startswith("timm:") and "?" not in self.model:
+            return self.model + MERGED_BRANCHES
+        return self.model
 
     @property
     def device_reference(self) -> str:

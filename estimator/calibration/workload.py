@@ -46,7 +46,7 @@ Lowered = LoweredModel | Unlowered
 def workload_of(record: Record, unit_kind: UnitKind | str) -> Workload:
     """Name the workload that a record measured."""
     layout = record.layout or LAYOUTS[0]
-    traced = Traced(record.model, shape_text(record.input_shape), layout)
+    traced = Traced(record.network, shape_text(record.input_shape), layout)
     return Workload(traced, record.runtime, record.precision.value, str(unit_kind))
 
 

@@ -7,7 +7,7 @@ References
 ----------
 ``file.onnx`` · ``file.tflite`` · ``file.pt2`` · ``saved_model/`` · ``file.{pb,meta,keras}`` · ``graph.json``
     A file; the suffix (or the directory's content) decides.
-``torchvision:NAME`` · ``timm:NAME`` · ``transformers:CONFIG.json[?phase=prefill|decode]``
+``torchvision:NAME`` · ``timm:NAME[?branches=merged]`` · ``transformers:CONFIG.json[?phase=prefill|decode]``
     A model zoo; weights are random and never allocated.
 ``pkg.module:callable``
     The user's own code, imported from the working directory; returns an ``nn.Module``. Runs code: never for a service.
@@ -34,6 +34,8 @@ LAYOUTS = ("nchw", "nhwc")
 TOKEN_SCHEME = "transformers"
 ZOOS = ("torchvision", "timm", TOKEN_SCHEME)
 SCHEMES = (*ZOOS, KERNEL_SCHEME)
+MERGED_BRANCHES = "?branches=merged"
+"""What a ``timm:`` reference ends in to name the network after ``timm.utils.reparameterize_model``."""
 _FILE_SUFFIXES = (".onnx", ".tflite", ".lite", ".pt2", ".pb", ".pbtxt", ".meta", ".keras", ".h5", ".json")
 _FOREIGN_SUFFIXES = {
     ".pt": "a pickled checkpoint", ".pth": "a pickled checkpoint", ".ckpt": "a pickled checkpoint",

@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from estimator.errors import MissingDependencyError, UnknownModelError
+from estimator.errors import BadOptionError, MissingDependencyError, UnknownModelError
+from estimator.frontends.select import MERGED_BRANCHES
 from estimator.frontends.torch_source import InputSpec, TorchSource
 
 SEGMENTATION_SIZE = 520
@@ -143,14 +144,20 @@ def timm_names() -> tuple[str, ...]:
     return _timm_models()
 
 
-def timm_source(name: str) -> TorchSource:
+def timm_source(rest: str) -> TorchSource:
     """Resolve ``timm:NAME`` or ``timm:NAME.TAG`` (a tag selects the pretrained configuration, hence the size).
+
+    ``?branches=merged`` after it names the network as timm deploys it: parallel branches of a RepVGG block as one
+    convolution, batch norms folded where the architecture knows how. Without anything to merge it changes nothing.
 
     Raises
     ------
     UnknownModelError
         timm has no such model.
+    BadOptionError
+        Something else follows the name.
     """
+    name, merges = _split_branches(rest)
     timm = _import_timm()
     if not timm.is_model(name.partition(".")[0]):
         raise UnknownModelError(name, _timm_models())
@@ -159,7 +166,7 @@ def timm_source(name: str) -> TorchSource:
     except RuntimeError:  # an architecture that exists, a tag that does not
         raise UnknownModelError(name, tuple(timm.list_pretrained(name.partition(".")[0] + ".*"))) from None
     size = tuple(config.input_size) if config is not None and config.input_size else (3, DEFAULT_SIZE, DEFAULT_SIZE)
-    create = partial(_create_timm, name)
+    create = partial(_create_timm, name, merges=merges)
     return TorchSource(
         name=name,
         construct=create,
@@ -169,11 +176,22 @@ def timm_source(name: str) -> TorchSource:
     )
 
 
-def _create_timm(name: str, **options: Any) -> Any:
+def _split_branches(rest: str) -> tuple[str, bool]:
+    name, query, value = rest.partition("?")
+    if query and query + value != MERGED_BRANCHES:
+        raise BadOptionError(f"cannot read {query + value!r}", where=f"timm:{rest}", expected=MERGED_BRANCHES)
+    return name, bool(query)
+
+
+def _create_timm(name: str, *, merges: bool, **options: Any) -> Any:
     """Make a model as timm's own benchmark does."""
     from estimator.frontends.timm_norms import set_fast_norms
 
-    return set_fast_norms(_import_timm().create_model(name, pretrained=False, **options), on=True)
+    timm = _import_timm()
+    model = timm.create_model(name, pretrained=False, **options)
+    if merges:
+        model = timm.utils.reparameterize_model(model, inplace=True)
+    return set_fast_norms(model, on=True)
 
 
 def _configured_input(module: torch.nn.Module) -> tuple[InputSpec, ...]:

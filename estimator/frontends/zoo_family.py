@@ -17,7 +17,7 @@ def family_of(reference: str) -> str:
     """
     _, _, name = reference.rpartition(":")
     if reference.startswith("timm:"):
-        name = name.partition(".")[0]
+        name = name.partition("?")[0].partition(".")[0]
     elif reference.startswith("torchvision:"):
         name = name.rpartition(".")[2]
     else:

@@ -213,11 +213,14 @@ class Lowering:
                     first, second = self.group_of[producer], self.group_of[consumer]
                     if first == second or (rule.single_use and self.use_count(self.kernel_ops[producer]) > 1):
                         continue
-                    self._merge(first, second)
+                    ops, last = self.kernel_ops, self.members[second][-1]
+                    if rule.between is not None and not rule.between(ops[producer], ops[consumer], ops[last], self):
+                        continue
+                    self._merge(first, second, joins_anchors=rule.joins_anchors)
 
-    def _merge(self, first: int, second: int) -> None:
+    def _merge(self, first: int, second: int, *, joins_anchors: bool) -> None:
         """Merge a group into that of one of its producers, unless it would have two anchors or be in a cycle."""
-        if self.anchors[first] + self.anchors[second] > 1 or self._leads_around(first, second):
+        if (self.anchors[first] + self.anchors[second] > 1 and not joins_anchors) or self._leads_around(first, second):
             return
         moved = self.members.pop(second)
         for i in moved:

@@ -78,7 +78,7 @@ def _group_kernel(
     total = sum(costs, start=OpCost())
     position = max(range(len(ops)), key=lambda i: (_priority(ops[i].kind), costs[i].flops, -i))
     main = ops[position]
-    read, weights, strided = _bytes_read(ops, context)
+    read, weights, strided = _bytes_read(ops, leaving, context)
     written = sum(graph.tensors[name].size_bytes for op in ops for name in op.outputs if name in leaving)
     taps, stride = window_of(main)
     main_class = kernel_class(main, graph)
@@ -123,16 +123,17 @@ def _channels(op: Op, context: OpContext) -> int:
     return shape[-1] if shape else 1
 
 
-def _bytes_read(ops: Sequence[Op], context: OpContext) -> tuple[int, int, bool]:
+def _bytes_read(ops: Sequence[Op], leaving: Collection[str], context: OpContext) -> tuple[int, int, bool]:
     """(bytes read from outside, of which weights, whether any of it is permuted).
 
     Views of one storage (the q, k and v of one projection) are read one by one, but no byte of it twice.
     """
     tensors = context.graph.tensors
     inside = {name for op in ops for name in op.outputs}
-    parts: dict[str, dict[str, int]] = {}  # of each storage that is read, the views and how much of each
+    computed = _computed_shares(ops, leaving, context) if len(ops) > 1 else (1.0,)
+    parts: dict[str, dict[str, float]] = {}  # of each storage that is read, the views and how much of each
     strided = False
-    for op in ops:
+    for op, share in zip(ops, computed, strict=True):
         for position, name in enumerate(op.inputs):
             root = context.root(name)
             if root in inside:
@@ -141,10 +142,29 @@ def _bytes_read(ops: Sequence[Op], context: OpContext) -> tuple[int, int, bool]:
             if op.kind in _READ_IN_PART and position == 0:
                 size = min(size, sum(tensors[o].size_bytes for o in op.outputs))
             views = parts.setdefault(root, {})
-            views[name] = max(size, views.get(name, 0))
+            views[name] = max(size * share, views.get(name, 0.0))
             strided = strided or _is_permuted(tensors[name])
-    sizes = {root: min(sum(views.values()), tensors[root].size_bytes) for root, views in parts.items()}
+    sizes = {root: min(round(sum(views.values())), tensors[root].size_bytes) for root, views in parts.items()}
     return sum(sizes.values()), sum(size for root, size in sizes.items() if context.is_constant(root)), strided
+
+
+def _computed_shares(ops: Sequence[Op], leaving: Collection[str], context: OpContext) -> list[float]:
+    """How much of each op's results the rest of the group needs: all of what leaves it, and what its views select.
+
+    A result that nobody needs is computed all the same.
+    """
+    tensors = context.graph.tensors
+    needed = {name: float(name in leaving) for op in ops for name in op.outputs}
+    shares: list[float] = []
+    for op in reversed(ops):
+        share = max((needed[name] for name in op.outputs), default=1.0) or 1.0
+        shares.append(share)
+        for name in dict.fromkeys(op.inputs):
+            root = context.root(name)
+            if root in needed:
+                part = tensors[name].numel / max(1, tensors[root].numel)
+                needed[root] = min(1.0, needed[root] + share * part)
+    return shares[::-1]
 
 
 FEW_ROWS: Final = 64

@@ -88,6 +88,7 @@ class KernelContext(GraphContext, Protocol):
 
 
 OpPredicate = Callable[[Op, OpContext], bool]
+EdgePredicate = Callable[[Op, Op, Op, OpContext], bool]
 GraphPredicate = Callable[[Op, GraphContext], bool]
 KernelPredicate = Callable[[Op, KernelContext], bool]
 
@@ -102,6 +103,10 @@ class FusionRule:
         Only when nothing else reads the producer's result.
     among : predicate
         What must hold of the ops around the consumer, too.
+    between : predicate
+        What must hold of the producer, the consumer and the last op of its kernel together.
+    joins_anchors : bool
+        The kernel may have several anchors.
     why, source : str
         The reason and where the runtime documents or implements it.
     """
@@ -113,6 +118,8 @@ class FusionRule:
     source: str
     single_use: bool = False
     among: KernelPredicate | None = None
+    between: EdgePredicate | None = None
+    joins_anchors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,4 +180,4 @@ class RuntimeRules:
     folds_constants: bool = False
     refine: Callable[[Kernel, Sequence[Op], OpContext], Kernel] = lambda kernel, ops, context: kernel
     activations_in: Callable[[Target], DType | None] = lambda target: None
-    rewrite: Callable[[Graph], Graph] = lambda graph: graph
+    rewrite: Callable[[Graph, Target], Graph] = lambda graph, target: graph

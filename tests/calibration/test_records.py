@@ -40,6 +40,28 @@ def test_written_records_read_back(tmp_path):
     assert read_records(tmp_path / "again.csv") == records
 
 
+TIMM = "timm:repvgg_a0,256x3x224x224,rtx4090,gpu,torch-eager,amp-fp16,nchw,45.6,pytorch-image-models results,torch 2.9"
+
+
+@pytest.mark.parametrize(
+    ("line", "network"),
+    [
+        (TIMM, "timm:repvgg_a0?branches=merged"),
+        (TIMM.replace("torch 2.9", "torch 2.10.1 cuda 13.0"), "timm:repvgg_a0?branches=merged"),
+        (TIMM.replace("torch 2.9", "torch 2.4 cuda 12.4"), "timm:repvgg_a0"),
+        (TIMM.replace("torch 2.9", ""), "timm:repvgg_a0"),
+        (TIMM.replace("pytorch-image-models results", "measured here"), "timm:repvgg_a0"),
+        (TIMM.replace("repvgg_a0", "repvgg_a0?branches=merged"), "timm:repvgg_a0?branches=merged"),
+        (TIMM.replace("timm:", "torchvision:"), "torchvision:repvgg_a0"),
+    ],
+)
+def test_timms_own_results_are_of_merged_branches_from_torch_2_9_on(tmp_path, line, network):
+    path = tmp_path / "r.csv"
+    path.write_text(f"{HEADER}\n{line}\n")
+    (record,) = read_records(path)
+    assert record.network == network
+
+
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [

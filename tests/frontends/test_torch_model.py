@@ -325,10 +325,31 @@ class TestTimm:
         large = load_graph("timm:vit_tiny_patch16_224", input_shapes=["1x3x384x384"])
         assert large.params - small.params == 192 * ((384 // 16) ** 2 - (224 // 16) ** 2)
 
+    def test_merged_branches_are_one_convolution_per_block_without_a_batch_norm(self):
+        """RepVGG-A0: a stem and stages of 2, 4, 14 and 1 blocks, each of 3×3 beside 1×1 beside nothing."""
+        blocks = 1 + 2 + 4 + 14 + 1
+        branches, merged = load_graph("timm:repvgg_a0"), load_graph("timm:repvgg_a0?branches=merged")
+        assert kinds(branches).count(OpKind.CONV) == 2 * blocks
+        assert kinds(merged).count(OpKind.CONV) == blocks
+        assert OpKind.NORM not in kinds(merged)
+        assert graph_cost(merged).total.macs < graph_cost(branches).total.macs
+
+    def test_a_network_without_branches_stays_what_it_is(self):
+        assert load_graph("timm:test_resnet?branches=merged") == load_graph("timm:test_resnet")
+
+    def test_nothing_else_may_follow_the_name(self):
+        with pytest.raises(BadOptionError, match="branches=split") as caught:
+            load_graph("timm:repvgg_a0?branches=split")
+        assert "?branches=merged" in str(caught.value)
+
     def test_an_unknown_name_lists_the_nearest(self):
         with pytest.raises(UnknownModelError) as caught:
             load_graph("timm:vit_tiny_patch16_22")
         assert "vit_tiny_patch16_224" in str(caught.value)
+
+
+def kinds(graph: Graph) -> list[OpKind]:
+    return [op.kind for op in graph.ops]
 
 
 def test_sequence_length_is_for_language_models_only():

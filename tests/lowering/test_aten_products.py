@@ -147,7 +147,7 @@ y f32[4,10,6] = linear(t, v)
 output y
 """)
     rules, target = runtime_rules(runtime), Target(UnitKind.GPU, Precision.AMP_FP16, "nchw")
-    run = rules.rewrite(apply_precision(graph, Precision.AMP_FP16))
+    run = rules.rewrite(apply_precision(graph, Precision.AMP_FP16), target)
     return [k for k in lower(run, rules, target).kernels if k.kernel_class is not KernelClass.CAST_WEIGHT]
 
 

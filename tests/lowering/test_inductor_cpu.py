@@ -19,7 +19,7 @@ from estimator.lowering.runtimes.special_functions import CPU_COSTS, GPU_COSTS
 def kernels(lines: str, unit: UnitKind = UnitKind.CPU) -> tuple[Kernel, ...]:
     target = Target(unit, Precision.FP32, "nchw")
     rules = runtime_rules("torch-compile")
-    return lower(rules.rewrite(parse_graph(f"graph g\n{lines}")), rules, target).kernels
+    return lower(rules.rewrite(parse_graph(f"graph g\n{lines}"), target), rules, target).kernels
 
 
 @pytest.mark.parametrize(("unit", "costs"), [(UnitKind.CPU, CPU_COSTS), (UnitKind.GPU, GPU_COSTS)])

@@ -16,10 +16,21 @@ from estimator.ir.op import ConvAttrs, NormAttrs, Op, OpKind, ReduceAttrs, Softm
 from estimator.lowering.aten_convolution import needs_columns, takes_onednn
 from estimator.lowering.group import channels_last
 from estimator.lowering.kernel import Kernel, KernelClass, moving_kernel
-from estimator.lowering.patterns import PRODUCT_KINDS, computes_statistics
-from estimator.lowering.rule import Expansion, OpContext
+from estimator.lowering.patterns import (
+    PRODUCT_KINDS,
+    REDUCTION_KINDS,
+    computes_statistics,
+    is_elementwise,
+    is_norm_reduction,
+    is_transposing_copy,
+)
+from estimator.lowering.rule import Expansion, FusionRule, OpContext
 from estimator.lowering.runtimes.special_functions import CPU_COSTS, special_flops
 
+_LOOP_KINDS = frozenset(
+    {OpKind.CONCAT, OpKind.PAD, OpKind.COPY, OpKind.POOL, OpKind.RESIZE, OpKind.GATHER, OpKind.EMBEDDING, OpKind.FILL}
+)
+_INDUCTOR = "torch/_inductor/scheduler.py (can_fuse_vertical), torch/_inductor/lowering.py"
 ALIASED_STRIDE_BYTES: Final = 4096
 """Rows of a filter this far apart (or a multiple) fall into one set of a first-level cache of 64 sets of 64 bytes."""
 ALIASED_WEIGHT_PASSES: Final = 4.0
@@ -31,6 +42,43 @@ FLOATS_PER_LINE: Final = 16
 def on_cpu(context: OpContext) -> bool:
     """Whether inductor generates C++."""
     return context.target.unit_kind is UnitKind.CPU
+
+
+def _is_loop(op: Op, context: OpContext) -> bool:
+    """Lowered to an inductor Pointwise node."""
+    if not on_cpu(context) or (op.kind is OpKind.CAST and context.graph.tensors[op.inputs[0]].is_weight):
+        return False
+    return (is_elementwise(op, context) and not computes_statistics(op, context.graph)) or op.kind in _LOOP_KINDS
+
+
+def _in_order_loop(op: Op, context: OpContext) -> bool:
+    """Match loops in the producer's element order, so that a reduction can keep its row in registers."""
+    if not on_cpu(context) or is_transposing_copy(op):
+        return False
+    return is_elementwise(op, context) and not computes_statistics(op, context.graph)
+
+
+def reduces(op: Op, context: OpContext) -> bool:
+    """Whether an op is a reduction in a loop of its own."""
+    return op.kind in REDUCTION_KINDS or is_norm_reduction(op) or computes_statistics(op, context.graph)
+
+
+def _reduction(op: Op, context: OpContext) -> bool:
+    return on_cpu(context) and reduces(op, context)
+
+
+def _row_reduction(op: Op, context: OpContext) -> bool:
+    """Match reductions that keep their input's extent (norm, softmax), so a consumer can run in the same loop."""
+    return _reduction(op, context) and op.kind not in (OpKind.REDUCE, OpKind.ADAPTIVE_POOL)
+
+
+FUSION_RULES: Final = (
+    FusionRule("pointwise chain", _is_loop, _is_loop, "loops over the same elements become one kernel", _INDUCTOR),
+    FusionRule(
+        "reduction prologue", _in_order_loop, _reduction, "a reduction computes its input on the fly", _INDUCTOR
+    ),
+    FusionRule("reduction epilogue", _row_reduction, _in_order_loop, "a norm's consumers run on its rows", _INDUCTOR),
+)
 
 
 def _loop_extents(op: Op, graph: SpecBook) -> tuple[int, int]:
@@ -79,8 +127,6 @@ def _computes_parts(ops: Sequence[Op]) -> bool:
 
 def refine(kernel: Kernel, ops: Sequence[Op], context: OpContext) -> Kernel:
     """Add what a CPU's timing asks of a kernel beyond traffic and FLOPs."""
-    if not on_cpu(context):
-        return kernel
     graph = context.graph
     product = next((op for op in ops if op.kind in PRODUCT_KINDS), None)
     if product is not None:

@@ -98,7 +98,7 @@ def refine(kernel: Kernel, ops: Sequence[Op], context: OpContext) -> Kernel:
         return kernel
     product, *weighted_sums = (op for op in ops if mobile.is_product(op, context))
     if weighted_sums:  # one product per kernel, but for these two
-        filled = _filled_bytes(ops, context)
+        filled = min(_filled_bytes(ops, context), kernel.weight_bytes)  # a kernel may need a part of one
         return replace(
             kernel,
             kernel_class=KernelClass.ATTENTION,

@@ -10,8 +10,8 @@ from estimator.catalogue.device import UnitKind
 from estimator.ir.op import Op, OpKind, ResizeAttrs
 from estimator.ir.strides import is_contiguous
 from estimator.lowering.aten_products import as_aten_multiplies
-from estimator.lowering.group import channels_last
-from estimator.lowering.kernel import Kernel, KernelClass, moving_kernel
+from estimator.lowering.cudnn_layouts import both_ways, is_nhwc, passing_kernel, runs_on_tensor_cores
+from estimator.lowering.kernel import Kernel, KernelClass
 from estimator.lowering.patterns import is_depthwise, is_norm_reduction
 from estimator.lowering.rule import Expansion, OpContext, RuntimeRules
 
@@ -29,49 +29,25 @@ def _on_gpu(context: OpContext) -> bool:
     return context.target.unit_kind is UnitKind.GPU
 
 
-def _passing(kernel: Kernel, name: str, kernel_class: KernelClass, size_bytes: int, other_flops: int = 0) -> Kernel:
-    """Make a kernel that reads and writes a tensor of this size, beside `kernel`."""
-    return moving_kernel(
-        kernel, name, kernel_class, bytes_read=size_bytes, bytes_written=size_bytes, other_flops=other_flops
-    )
-
-
 def _bias_add(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
     out = context.graph.tensors[op.outputs[0]]
-    yield _passing(kernel, "bias", KernelClass.POINTWISE, out.size_bytes, out.numel)
-
-
-def _runs_on_tensor_cores(op: Op, context: OpContext) -> bool:
-    if not (_on_gpu(context) and op.kind is OpKind.CONV) or is_depthwise(op, context):
-        return False
-    return context.graph.tensors[op.inputs[0]].dtype.bits == 16
-
-
-def _is_nhwc(op: Op, context: OpContext) -> bool:
-    x = context.graph.tensors[op.inputs[0]]
-    return channels_last(x.strides, x.shape)
+    yield passing_kernel(kernel, "bias", KernelClass.POINTWISE, out.size_bytes, out.numel)
 
 
 def _converts_both_ways(op: Op, context: OpContext) -> bool:
-    return _runs_on_tensor_cores(op, context) and context.target.layout == "nchw" and not _is_nhwc(op, context)
-
-
-def _both_ways(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
-    x, out = context.graph.tensors[op.inputs[0]], context.graph.tensors[op.outputs[0]]
-    yield _passing(kernel, "to_nhwc", KernelClass.LAYOUT, x.size_bytes)
-    yield _passing(kernel, "to_nchw", KernelClass.LAYOUT, out.size_bytes)
+    return runs_on_tensor_cores(op, context) and context.target.layout == "nchw" and not is_nhwc(op, context)
 
 
 def _converts_input(op: Op, context: OpContext) -> bool:
-    if context.target.layout != "nhwc" or not _runs_on_tensor_cores(op, context):
+    if context.target.layout != "nhwc" or not runs_on_tensor_cores(op, context):
         return False
     x = context.graph.tensors[op.inputs[0]]
-    return math.prod(x.shape[2:]) > 1 and x.shape[1] > 1 and not _is_nhwc(op, context)
+    return math.prod(x.shape[2:]) > 1 and x.shape[1] > 1 and not is_nhwc(op, context)
 
 
 def _to_nhwc(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
     x = context.graph.tensors[op.inputs[0]]
-    yield _passing(kernel, "to_nhwc", KernelClass.LAYOUT, x.size_bytes)
+    yield passing_kernel(kernel, "to_nhwc", KernelClass.LAYOUT, x.size_bytes)
 
 
 def _reduces_strided(op: Op, context: OpContext) -> bool:
@@ -82,14 +58,14 @@ def _reduces_strided(op: Op, context: OpContext) -> bool:
 
 def _contiguous_copy(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
     x = context.graph.tensors[op.inputs[0]]
-    yield _passing(kernel, "contiguous", KernelClass.TRANSPOSE, x.size_bytes)
+    yield passing_kernel(kernel, "contiguous", KernelClass.TRANSPOSE, x.size_bytes)
 
 
 def _interpolates_planes(op: Op, context: OpContext) -> bool:
     """Match bilinear and bicubic resizing on a GPU of what is not stored channels-last."""
     if not (_on_gpu(context) and isinstance(op.attrs, ResizeAttrs) and op.attrs.mode in ("bilinear", "bicubic")):
         return False
-    return not _is_nhwc(op, context)
+    return not is_nhwc(op, context)
 
 
 def _one_thread_per_pixel(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
@@ -100,7 +76,7 @@ def _one_thread_per_pixel(op: Op, context: OpContext, kernel: Kernel) -> Iterabl
 RULES = RuntimeRules(
     name="torch-eager",
     rules=(),
-    rewrite=as_aten_multiplies,
+    rewrite=lambda graph, target: as_aten_multiplies(graph),
     expansions=(
         Expansion(
             "conv bias",
@@ -112,7 +88,7 @@ RULES = RuntimeRules(
         Expansion(
             "nchw convolution layout",
             _converts_both_ways,
-            _both_ways,
+            both_ways,
             why="tensor-core convolutions are written for nhwc; on nchw data cuDNN converts input and output",
             source="cuDNN developer guide, 'Tensor Core operations': nchwToNhwcKernel, nhwcToNchwKernel in profiles",
         ),
