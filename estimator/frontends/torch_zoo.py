@@ -168,7 +168,7 @@ def timm_source(rest: str) -> TorchSource:
     size = tuple(config.input_size) if config is not None and config.input_size else (3, DEFAULT_SIZE, DEFAULT_SIZE)
     create = partial(_create_timm, name, merges=merges)
     return TorchSource(
-        name=name,
+        name=rest,
         construct=create,
         inputs=(InputSpec((1, *size)),),
         construct_at=lambda image: create(img_size=image),

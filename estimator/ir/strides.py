@@ -29,6 +29,19 @@ def is_contiguous(tensor: TensorSpec) -> bool:
     return all(n == 1 or s == e for n, s, e in zip(tensor.shape, tensor.strides, expected, strict=True))
 
 
+def has_gaps(tensor: TensorSpec) -> bool:
+    """Whether a view skips or repeats elements of its storage, in whatever order of axes."""
+    if tensor.strides is None:
+        return False
+    inner_first = sorted((s, n) for n, s in zip(tensor.shape, tensor.strides, strict=True) if n > 1)
+    step = 1
+    for stride, extent in inner_first:
+        if stride != step:
+            return True
+        step *= extent
+    return False
+
+
 def merge(extents: Sequence[int], strides: Sequence[int]) -> bool:
     """Whether axes can be seen as one axis of a strided view."""
     axes = [(n, s) for n, s in zip(extents, strides, strict=True) if n != 1]

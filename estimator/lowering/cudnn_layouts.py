@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from estimator.catalogue.device import UnitKind
 from estimator.ir.op import Op, OpKind
+from estimator.ir.strides import has_gaps
 from estimator.lowering.group import channels_last
 from estimator.lowering.kernel import Kernel, KernelClass, moving_kernel
 from estimator.lowering.patterns import is_depthwise
-from estimator.lowering.rule import OpContext
+from estimator.lowering.rule import Expansion, OpContext
 
 
 def runs_on_tensor_cores(op: Op, context: OpContext) -> bool:
@@ -39,3 +41,22 @@ def both_ways(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
     x, out = context.graph.tensors[op.inputs[0]], context.graph.tensors[op.outputs[0]]
     yield passing_kernel(kernel, "to_nhwc", KernelClass.LAYOUT, x.size_bytes)
     yield passing_kernel(kernel, "to_nchw", KernelClass.LAYOUT, out.size_bytes)
+
+
+def _convolves_slice(op: Op, context: OpContext) -> bool:
+    if context.target.unit_kind is not UnitKind.GPU or op.kind is not OpKind.CONV:
+        return False
+    return has_gaps(context.graph.tensors[op.inputs[0]])
+
+
+def _copy_of_slice(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
+    yield passing_kernel(kernel, "contiguous", KernelClass.COPY, context.graph.tensors[op.inputs[0]].size_bytes)
+
+
+COPIED_SLICES: Final = Expansion(
+    "convolution of a slice",
+    _convolves_slice,
+    _copy_of_slice,
+    why="a convolution of some of a tensor's channels copies them first: cuDNN takes dense tensors",
+    source="aten/src/ATen/native/Convolution.cpp, _convolution: input.contiguous(backend_memory_format)",
+)

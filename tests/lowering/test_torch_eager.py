@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from estimator.catalogue.device import UnitKind
 from estimator.dtypes import Precision
 from estimator.ir.text import parse_graph
@@ -91,3 +93,29 @@ output y
 """)
     (kernel,) = lower(graph, runtime_rules("torch-eager"), Target(UnitKind.GPU, Precision.FP32, "nchw")).kernels
     assert kernel.launches == 5 * 2 * 2
+
+
+def slice_convolution(runtime: str, strides: str) -> list[Kernel]:
+    """Convolve 8 channels of a stored tensor of 16."""
+    graph = parse_graph(f"""\
+graph conv
+input x f32[2,8,4,4] strides[{strides}]
+parameter w f32[16,8,3,3]
+y f32[2,16,4,4] = conv(x, w) kernel=[3,3] stride=[1,1] padding=[1,1] dilation=[1,1]
+output y
+""")
+    rules, target = runtime_rules(runtime), Target(UnitKind.GPU, Precision.FP16, "nhwc")
+    run = rules.rewrite(apply_precision(graph, Precision.FP16), target)
+    return [k for k in lower(run, rules, target).kernels if k.kernel_class is KernelClass.COPY]
+
+
+@pytest.mark.parametrize("runtime", ["torch-eager", "torch-compile"])
+@pytest.mark.parametrize("strides", ["256,1,64,16", "256,16,4,1"])
+def test_a_convolution_of_some_channels_copies_them_first(runtime: str, strides: str):
+    (copy,) = slice_convolution(runtime, strides)
+    assert copy.bytes_moved == 2 * 2 * (2 * 8 * 4 * 4)  # read and written, fp16
+
+
+@pytest.mark.parametrize("strides", ["128,1,32,8", "128,16,4,1", "16,32,4,1"])
+def test_a_convolution_of_a_dense_tensor_copies_nothing_in_whatever_order_it_is(strides: str):
+    assert slice_convolution("torch-eager", strides) == []

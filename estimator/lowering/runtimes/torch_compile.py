@@ -8,6 +8,7 @@ from estimator.catalogue.device import UnitKind
 from estimator.ir.graph import Graph
 from estimator.ir.op import Op
 from estimator.lowering.aten_products import as_aten_multiplies
+from estimator.lowering.cudnn_layouts import COPIED_SLICES
 from estimator.lowering.inductor_values import as_inductor_stores
 from estimator.lowering.kernel import Kernel
 from estimator.lowering.rule import OpContext, RuntimeRules, Target
@@ -34,7 +35,7 @@ RULES = RuntimeRules(
     name="torch-compile",
     rules=(*inductor_cpu.FUSION_RULES, *inductor_gpu.FUSION_RULES),
     anchor=_reduction,
-    expansions=(PLAIN_CONVOLUTION, COLUMNS, inductor_gpu.CONVERSIONS),
+    expansions=(PLAIN_CONVOLUTION, COLUMNS, COPIED_SLICES, inductor_gpu.CONVERSIONS),
     roles=inductor_gpu.layout_roles,
     rewrite=_rewrite,
     refine=refine,

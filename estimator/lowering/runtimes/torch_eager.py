@@ -10,7 +10,7 @@ from estimator.catalogue.device import UnitKind
 from estimator.ir.op import Op, OpKind, ResizeAttrs
 from estimator.ir.strides import is_contiguous
 from estimator.lowering.aten_products import as_aten_multiplies
-from estimator.lowering.cudnn_layouts import both_ways, is_nhwc, passing_kernel, runs_on_tensor_cores
+from estimator.lowering.cudnn_layouts import COPIED_SLICES, both_ways, is_nhwc, passing_kernel, runs_on_tensor_cores
 from estimator.lowering.kernel import Kernel, KernelClass
 from estimator.lowering.patterns import is_depthwise, is_norm_reduction
 from estimator.lowering.rule import Expansion, OpContext, RuntimeRules
@@ -85,6 +85,7 @@ RULES = RuntimeRules(
             why="cuDNN's convolution runs without bias; ATen adds it in a pointwise kernel of its own",
             source="aten/src/ATen/native/Convolution.cpp, ConvBackend::Cudnn: output.add_(reshape_bias(...))",
         ),
+        COPIED_SLICES,
         Expansion(
             "nchw convolution layout",
             _converts_both_ways,
