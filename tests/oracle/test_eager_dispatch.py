@@ -37,11 +37,11 @@ CLASSES = {
     KernelClass.POOL: "pool",
 }  # fmt: skip
 MODELS = {
-    "resnet18": (), "densenet121": (), "inception_next_tiny": (), "ghostnet_050": (), "rdnet_tiny": ("copy",),
+    "resnet18": (), "densenet121": (), "inception_next_tiny": ("copy",), "ghostnet_050": (), "rdnet_tiny": ("copy",),
     "convnext_atto": ("copy",), "levit_128s": ("copy",), "mixer_s32_224": ("copy",), "resmlp_12_224": ("copy",),
 }  # fmt: skip
-"""And what cannot be compared: layer norms and softmax copy a view inside, and 2.14's autocast folds where 2.4's
-multiplied in batches (`lowering/aten_products.py`)."""
+"""And what cannot be compared: layer norms, softmax and convolutions copy a view inside, and 2.14's autocast
+folds where 2.4's multiplied in batches (`lowering/aten_products.py`)."""
 
 
 class Dispatched(TorchDispatchMode):
