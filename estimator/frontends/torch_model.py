@@ -185,7 +185,7 @@ def _record_meta(
         kwargs |= _cache_of(first, module, source.name)
     if _accepts(module, "use_cache") and not source.warm_start and "input_ids" in kwargs:
         kwargs["use_cache"] = bool(getattr(getattr(module, "config", None), "use_cache", False))
-    graph, _ = record(args, example_kwargs=kwargs, notes=source.notes)
+    graph, _ = record(args, example_kwargs=kwargs, notes=source.remarks(module))
     return graph
 
 
@@ -245,7 +245,8 @@ def _trace_real(source: TorchSource, wanted: tuple[InputShape, ...], batch: int 
         if source.takes_image_list:
             args = [list(args[0].unbind(0))]
         note = "recorded with real tensors: its shapes depend on the data"
-        graph = record_module(module, args, name=source.name, example_kwargs=kwargs, notes=(*source.notes, note))
+        notes = (*source.remarks(module), note)
+        graph = record_module(module, args, name=source.name, example_kwargs=kwargs, notes=notes)
         return replace(graph, one_input_per_item=True) if source.takes_image_list else graph
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -75,6 +75,8 @@ class TorchSource:
     warm_start : str
         Name of the argument that a first forward pass produces and the recorded one consumes
         (``past_key_values``), or "".
+    remarks : callable
+        What to say of the built module beside its graph.
     """
 
     name: str
@@ -85,7 +87,7 @@ class TorchSource:
     construct_at: Callable[[tuple[int, int]], torch.nn.Module] | None = None
     guess_inputs: Callable[[torch.nn.Module], tuple[InputSpec, ...]] | None = None
     warm_start: tuple[InputSpec, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    remarks: Callable[[torch.nn.Module], tuple[str, ...]] = lambda module: ()
 
 
 def resolve_inputs(

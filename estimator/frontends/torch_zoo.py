@@ -23,6 +23,8 @@ DETECTION_SIZE = 800
 VIDEO_FRAMES = 16
 DEFAULT_SIZE = 224
 _CONSTRUCTOR_OPTIONS = {"weights": None, "weights_backbone": None, "init_weights": False}
+_MERGING_METHODS = ("fuse", "reparameterize", "switch_to_deploy")
+_MERGING = "as it is trained; timm can merge layers of it before inference: timm:{}" + MERGED_BRANCHES
 _TORCHVISION_GROUPS = ("segmentation", "video", "detection", "quantization", "optical_flow")
 
 
@@ -173,7 +175,14 @@ def timm_source(rest: str) -> TorchSource:
         inputs=(InputSpec((1, *size)),),
         construct_at=lambda image: create(img_size=image),
         guess_inputs=_configured_input,
+        remarks=lambda module: () if merges or not _can_merge(module) else (_MERGING.format(name),),
     )
+
+
+def _can_merge(model: torch.nn.Module) -> bool:
+    """Whether ``timm.utils.reparameterize_model`` would change a model."""
+    parts = (part for part in model.modules() if part is not model)
+    return any(hasattr(part, method) for part in parts for method in _MERGING_METHODS)
 
 
 def _split_branches(rest: str) -> tuple[str, bool]:

@@ -65,7 +65,7 @@ def is_expression(op: Op, graph: SpecBook) -> bool:
     return (
         op.kind in ELEMENTWISE_KINDS
         or op.kind in _MOVING_KINDS
-        or op.kind in _WINDOW_KINDS
+        or op.kind in WINDOW_KINDS
         or is_batch_norm(op)
         or is_unrolled(op, graph)
         or (op.kind is OpKind.CONCAT and len(op.inputs) <= POINTWISE_CONCAT_MAX)
@@ -79,8 +79,8 @@ def is_unrolled(op: Op, graph: SpecBook) -> bool:
     return graph.tensors[op.inputs[0]].numel < UNROLLED_BELOW * graph.tensors[op.outputs[0]].numel
 
 
-_WINDOW_KINDS = frozenset({OpKind.POOL, OpKind.RESIZE})
-"""Loops that read several elements of their input, which is stored first."""
+WINDOW_KINDS: Final = frozenset({OpKind.POOL, OpKind.RESIZE})
+"""Loops that read several elements of their input, which is stored first if it takes more than one load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ class _Walk:
 
     def _pointwise(self, op: Op) -> None:
         """Keep an op as an expression, unless a heuristic has it stored."""
-        if op.kind in _WINDOW_KINDS:
+        if op.kind in WINDOW_KINDS:
             for name in op.inputs:
                 source = self._expression(name)
                 if source is not None and len(source.reads) > 1:

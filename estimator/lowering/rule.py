@@ -88,7 +88,7 @@ class KernelContext(GraphContext, Protocol):
 
 
 OpPredicate = Callable[[Op, OpContext], bool]
-EdgePredicate = Callable[[Op, Op, Op, OpContext], bool]
+EdgePredicate = Callable[[Op, Op, Op, KernelContext], bool]
 GraphPredicate = Callable[[Op, GraphContext], bool]
 KernelPredicate = Callable[[Op, KernelContext], bool]
 

@@ -333,6 +333,8 @@ class TestTimm:
         assert kinds(branches).count(OpKind.CONV) == 2 * blocks
         assert kinds(merged).count(OpKind.CONV) == blocks
         assert OpKind.NORM not in kinds(merged)
+        assert [note.partition(": ")[2] for note in branches.notes] == ["timm:repvgg_a0?branches=merged"]
+        assert merged.notes == ()
         assert graph_cost(merged).total.macs < graph_cost(branches).total.macs
 
     def test_a_network_without_branches_stays_what_it_is(self):

@@ -11,6 +11,7 @@ from estimator.lowering.kernel import Kernel, KernelClass
 from estimator.lowering.precision import apply_precision
 from estimator.lowering.rule import Target
 from estimator.lowering.runtimes import runtime_rules
+from estimator.lowering.runtimes.inductor_gpu import COPIES_OF_PARTS
 
 ELEMENTS = 4 * 8
 HEADER = "graph g\ninput x f32[4,8]\nparameter w f32[8,8]\nparameter scale f32[8]\n"
@@ -100,6 +101,20 @@ def test_what_a_batch_norm_hands_to_an_activation_that_reads_it_twice_is_not_rou
     assert as_inductor_stores(graph).tensors["n"].dtype is dtype
 
 
+@pytest.mark.parametrize(("function", "pooled"), [("silu", ("a", "y")), ("relu", ("y",))])
+def test_a_pooling_computes_an_activation_of_one_stored_value_in_every_window(function: str, pooled: tuple[str, ...]):
+    """SiLU's input is stored, in fp32, and the pooling reads that; of a ReLU it would load the norm's five values."""
+    lines = (
+        "n f32[2,16,8,8] = norm(x, s, b, m, v) function=batch\n"
+        f"a f32[2,16,8,8] = activation(n) function={function}\n"
+        "y f32[2,16,4,4] = pool(a) function=max kernel=[3,3] stride=[2,2] padding=[1,1]\noutput y\n"
+    )
+    *_, pooling = kernels(lines, BATCH_NORM, Precision.FP16)
+    assert pooling.ops == pooled
+    assert pooling.bytes_read == (4 if function == "silu" else 2) * (2 * 16 * 8 * 8)
+    assert pooling.bytes_written == 2 * (2 * 16 * 4 * 4)
+
+
 def test_a_convolution_adds_its_bias_in_the_loop_that_follows():
     header = "graph g\ninput x f32[2,8,4,4]\nparameter w f32[16,8,1,1]\nparameter b f32[16]\n"
     lines = (
@@ -113,11 +128,11 @@ def test_a_convolution_adds_its_bias_in_the_loop_that_follows():
     assert loop.bytes_written == 4 * elements
 
 
-def test_a_concatenation_of_more_than_eight_is_a_copy_each():
+def test_a_concatenation_of_more_than_eight_is_several_copies():
     inputs = "".join(f"input x{i} f32[4,8]\n" for i in range(9))
     names = ", ".join(f"x{i}" for i in range(9))
     (kernel,) = kernels(f"c f32[36,8] = concat({names}) axis=0\noutput c\n", f"graph g\n{inputs}")
-    assert kernel.launches == 9
+    assert kernel.launches == COPIES_OF_PARTS
 
 
 def convolutions(groups: int, weight: str) -> list[KernelClass]:

@@ -21,7 +21,13 @@ from estimator.ir.tensor import Shape
 from estimator.lowering.classify import gemm_of
 from estimator.lowering.cudnn_layouts import both_ways, is_nhwc, runs_on_tensor_cores
 from estimator.lowering.group import channels_last
-from estimator.lowering.inductor_values import POINTWISE_CONCAT_MAX, is_expression, is_unrolled, wide_uses
+from estimator.lowering.inductor_values import (
+    POINTWISE_CONCAT_MAX,
+    WINDOW_KINDS,
+    is_expression,
+    is_unrolled,
+    wide_uses,
+)
 from estimator.lowering.kernel import Kernel, KernelClass
 from estimator.lowering.patterns import (
     PRODUCT_KINDS,
@@ -39,6 +45,9 @@ _ROW_NORMS = frozenset({"layer", "rms", "l2"})
 _SMALL_CHANNELS: Final = 64
 _CHANNELS_LAST_COSTS: Final = {"grouped": 1.358, "small": 0.783, "narrowing": 0.725, "other": 0.823}
 """Time of kinds of convolutions in channels-last, of that in nchw, as inductor has it."""
+COPIES_OF_PARTS: Final = 8
+"""Kernels of a concatenation whose parts are copied one by one: copies of one part into several share a kernel.
+DenseNets, with 15 to 20 parts, have 8 to 11 in inductor's schedules (benchmarks/kernels)."""
 PLAIN_LAYOUT: Final = "plain layout"
 """Role of convolutions in graphs that inductor leaves in nchw."""
 
@@ -61,9 +70,7 @@ def _is_expression(op: Op, context: OpContext) -> bool:
 
 
 def _computes_inputs(op: Op, context: OpContext) -> bool:
-    """Match loops that compute what they read where it is not stored; windows read what is."""
-    if op.kind in (OpKind.POOL, OpKind.RESIZE):
-        return False
+    """Match loops that compute what they read where it is not stored."""
     return is_expression(op, context.graph) or op.kind is OpKind.CONCAT or reduces(op, context)
 
 
@@ -108,21 +115,31 @@ def _elements(op: Op, context: OpContext) -> int:
     return context.graph.tensors[op.inputs[0] if reduces(op, context) else op.outputs[0]].numel
 
 
-def _is_inlined(producer: Op, consumer: Op, last: Op, context: OpContext) -> bool:
-    """Hold for all but a batch norm that an activation reads twice, which is stored."""
-    return not (is_batch_norm(producer) and wide_uses(consumer) > 1)
+def _is_inlined(producer: Op, consumer: Op, last: Op, context: KernelContext) -> bool:
+    """Hold for all but what is stored: a batch norm that an activation reads twice, what a window would load often."""
+    if is_batch_norm(producer) and wide_uses(consumer) > 1:
+        return False
+    return consumer.kind not in WINDOW_KINDS or _loads_once(producer, context)
 
 
-def _same_elements(producer: Op, consumer: Op, last: Op, context: OpContext) -> bool:
+def _loads_once(op: Op, context: KernelContext) -> bool:
+    """Whether an op reads one value, which is stored."""
+    if len(op.inputs) > 1:
+        return False
+    source = context.kernel_op_behind(op.inputs[0]) if op.inputs else None
+    return source is None or not is_expression(source, context.graph) or not _is_inlined(source, op, op, context)
+
+
+def _same_elements(producer: Op, consumer: Op, last: Op, context: KernelContext) -> bool:
     return context.graph.tensors[producer.outputs[0]].numel == _elements(last, context)
 
 
-def _same_results(producer: Op, consumer: Op, last: Op, context: OpContext) -> bool:
+def _same_results(producer: Op, consumer: Op, last: Op, context: KernelContext) -> bool:
     tensors = context.graph.tensors
     return tensors[producer.outputs[0]].numel == tensors[last.outputs[0]].numel
 
 
-def _same_rows(producer: Op, consumer: Op, last: Op, context: OpContext) -> bool:
+def _same_rows(producer: Op, consumer: Op, last: Op, context: KernelContext) -> bool:
     """Whether a kernel over all elements of the rows that `producer` reduces can keep them."""
     rows = (_row_length(producer, context),) if reduces(last, context) else (0,)
     return _elements(producer, context) == _elements(last, context) and _row_length(last, context) in rows
@@ -174,7 +191,7 @@ def refine(kernel: Kernel, ops: Sequence[Op], context: OpContext) -> Kernel:
     if kernel.kernel_class is KernelClass.REDUCE and not any(reduces(op, context) for op in ops):
         return replace(kernel, kernel_class=KernelClass.POINTWISE)
     if ops[-1].kind is OpKind.CONCAT and len(ops[-1].inputs) > POINTWISE_CONCAT_MAX:
-        return replace(kernel, launches=len(ops[-1].inputs))
+        return replace(kernel, launches=COPIES_OF_PARTS)
     return kernel
 
 
