@@ -213,24 +213,32 @@ class _Walk:
 
     def _reconsider(self, name: str, expression: _Expression) -> None:
         """Store an expression if a heuristic asks for it: with its readers known, in the type that they read."""
-        readers = self._readers(name)
-        leaves = name in self._outputs
-        reused = len(expression.reads) > READS_REUSED_MAX
-        wide = [wide_uses(reader) for reader in readers]
-        narrow = wide.count(0) + leaves
-        spec = self.tensors[name]
-        if reused and any(wide) and not leaves:
-            uses = sum(wide) + (narrow > 0) if expression.wide else sum(wide) if len(readers) == 1 else 0
-            if uses > 1:
-                if spec.dtype in (DType.F16, DType.BF16):
-                    self.tensors[name] = spec.in_dtype(DType.F32)
-                self.store(name)
-                return
-        several = len(readers) + leaves > 1
-        by_library = several and len(expression.reads) > 1 and any(op.kind in PRODUCT_KINDS for op in readers)
-        exceeds = len(expression.reads) > READS_MAX or expression.operations > OPERATIONS_MAX
-        if (several and (reused or leaves or by_library)) or (exceeds and expression.op.kind not in FREE_KINDS):
+        if self._is_stored_unrounded(name, expression):
+            spec = self.tensors[name]
+            if spec.dtype in (DType.F16, DType.BF16):
+                self.tensors[name] = spec.in_dtype(DType.F32)
             self.store(name)
+        elif self._is_stored(name, expression):
+            self.store(name)
+
+    def _is_stored_unrounded(self, name: str, expression: _Expression) -> bool:
+        """Whether several ops on fp32, into which its readers are decomposed, share an expression of many loads."""
+        if len(expression.reads) <= READS_REUSED_MAX or name in self._outputs:
+            return False
+        uses = [wide_uses(reader) for reader in self._readers(name)]
+        if expression.wide:  # what others read is its rounded value, one more use
+            return any(uses) and sum(uses) + (0 in uses) > 1
+        return len(uses) == 1 and sum(uses) > 1
+
+    def _is_stored(self, name: str, expression: _Expression) -> bool:
+        """Whether an expression is too large for one reader, or for several."""
+        loads, leaves, readers = len(expression.reads), name in self._outputs, self._readers(name)
+        if len(readers) + leaves > 1:
+            for_library = loads > 1 and any(reader.kind in PRODUCT_KINDS for reader in readers)
+            if loads > READS_REUSED_MAX or leaves or for_library:
+                return True
+        exceeds = loads > READS_MAX or expression.operations > OPERATIONS_MAX
+        return exceeds and expression.op.kind not in FREE_KINDS
 
     # -- emission --------------------------------------------------------------------------------
 
