@@ -13,7 +13,9 @@ KNOWN: Sequence[tuple[str, str]] = (
     (r"efficientformerv2", "attention biases are gathered by index per call unless cached; pooled attention on small "
                            "maps is dozens of tiny kernels"),
     (r"levit|tiny_vit", "attention biases are gathered and added per block; the maps are too small to fill a device"),
-    (r"halo|bat_|lambda|botnet|sehalo|hiera", "local attention unfolds or re-windows its maps: copies whose strides "
+    (r"hiera", "attention over five axes has no fused kernel: PyTorch 2.4 spells it out in half precision, 2.9 in "
+               "fp32, and both are estimated as 2.9"),
+    (r"halo|bat_|lambda|botnet|sehalo", "local attention unfolds or re-windows its maps: copies whose strides "
                                               "the table does not tell"),
     (r"volo", "outlook attention is unfold, a batched product and fold: col2im runs far below bandwidth"),
     (r"xcit", "cross-covariance attention multiplies d×d matrices over long sequences, batch after batch"),
