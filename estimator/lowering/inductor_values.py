@@ -20,6 +20,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from estimator.catalogue.device import UnitKind
 from estimator.dtypes import DType
 from estimator.ir.graph import Graph, SpecBook
 from estimator.ir.op import FunctionAttrs, Op, OpKind, PoolAttrs, ResizeAttrs
@@ -43,6 +44,8 @@ POINTWISE_CONCAT_MAX: Final = 8
 """Inputs up to which a concatenation is one loop that picks its operand by position (config.max_pointwise_cat_inputs).
 """
 UNROLLED_BELOW: Final = 8
+HEAVY_FUNCTIONS: Final = frozenset({"exp", "sigmoid", "silu", "swish", "softplus", "mish"})
+"""Functions made of exp or sigmoid, whose results a CPU stores for reuse (StorageBox.should_realize_on_reuse)."""
 _MOVING_KINDS = frozenset({OpKind.COPY, OpKind.PAD, OpKind.GATHER, OpKind.EMBEDDING, OpKind.FILL})
 _REDUCING_KINDS = REDUCTION_KINDS | {OpKind.NORM}
 _RESIZE_READS: Mapping[str, int] = {"linear": 2, "bilinear": 4, "bicubic": 16, "trilinear": 8}
@@ -58,17 +61,18 @@ _NORM_OPERATIONS: Final = 15
 """Of a batch norm: four loads, two differences, a root, a reciprocal, products, and what their constants take."""
 
 
-def is_expression(op: Op, graph: SpecBook) -> bool:
+def is_expression(op: Op, graph: SpecBook, kind: UnitKind) -> bool:
     """Whether inductor holds an op's result as an expression: a loop without a reduction or library call."""
     if computes_statistics(op, graph):
         return False
+    if op.kind is OpKind.CONCAT:
+        return kind is UnitKind.GPU and len(op.inputs) <= POINTWISE_CONCAT_MAX
     return (
         op.kind in ELEMENTWISE_KINDS
         or op.kind in _MOVING_KINDS
         or op.kind in WINDOW_KINDS
         or is_batch_norm(op)
         or is_unrolled(op, graph)
-        or (op.kind is OpKind.CONCAT and len(op.inputs) <= POINTWISE_CONCAT_MAX)
     )
 
 
@@ -105,15 +109,18 @@ class _Expression:
     wide: bool
 
 
-def as_inductor_stores(graph: Graph) -> Graph:
+def as_inductor_stores(graph: Graph, kind: UnitKind) -> Graph:
     """Return `graph` with every op where inductor computes it, once for each loop that does.
 
     Parameters
     ----------
     graph : Graph
         In the dtypes it runs in.
+    kind : UnitKind
+        Of the unit that code is generated for: concatenations are loops on GPUs alone, and what takes an exp is
+        computed once on CPUs.
     """
-    walk = _Walk(graph)
+    walk = _Walk(graph, kind)
     for op in graph.ops:
         walk.visit(op)
     for name in graph.outputs:
@@ -124,8 +131,9 @@ def as_inductor_stores(graph: Graph) -> Graph:
 class _Walk:
     """Walks the ops in execution order, with the expressions that are not stored yet."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, kind: UnitKind) -> None:
         self.graph = graph
+        self.kind = kind
         self.tensors: dict[str, TensorSpec] = dict(graph.tensors)
         self.ops: list[Op] = []
         self._expressions: dict[str, _Expression] = {}
@@ -136,7 +144,7 @@ class _Walk:
         """Keep an op as an expression, or append it after what it reads."""
         if op.kind in FREE_KINDS:
             self._view(op)
-        elif is_expression(op, self.graph):
+        elif is_expression(op, self.graph, self.kind):
             self._pointwise(op)
         elif op.kind is OpKind.CONCAT:
             self._concat(op)
@@ -218,7 +226,7 @@ class _Walk:
             if spec.dtype in (DType.F16, DType.BF16):
                 self.tensors[name] = spec.in_dtype(DType.F32)
             self.store(name)
-        elif self._is_stored(name, expression):
+        elif self._is_heavy_and_reused(name, expression) or self._is_stored(name, expression):
             self.store(name)
 
     def _is_stored_unrounded(self, name: str, expression: _Expression) -> bool:
@@ -229,6 +237,14 @@ class _Walk:
         if expression.wide:  # what others read is its rounded value, one more use
             return any(uses) and sum(uses) + (0 in uses) > 1
         return len(uses) == 1 and sum(uses) > 1
+
+    def _is_heavy_and_reused(self, name: str, expression: _Expression) -> bool:
+        """Whether a CPU would evaluate a function that takes long for several readers, or for each of many elements."""
+        if self.kind is not UnitKind.CPU or function_of(expression.op) not in HEAVY_FUNCTIONS:
+            return False
+        readers, size = self._readers(name), self.tensors[name].numel
+        broadcast = any(r.kind in ELEMENTWISE_KINDS and self.tensors[r.outputs[0]].numel > size for r in readers)
+        return broadcast or len(readers) + (name in self._outputs) > 1
 
     def _is_stored(self, name: str, expression: _Expression) -> bool:
         """Whether an expression is too large for one reader, or for several."""

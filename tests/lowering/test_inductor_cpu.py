@@ -185,6 +185,48 @@ output r
     [("", "y", KernelClass.CONCAT), ("e f32[1,4,8,8] = unary(y) function=exp\n", "e", KernelClass.POINTWISE)],
 )
 def test_a_part_that_loops_compute_is_written_where_it_belongs(part, second, expected):
-    (kernel,) = kernels(JOINED.format(part=part, second=second))
-    assert kernel.kernel_class is expected
-    assert kernel.bytes_moved == 4 * 2 * (2 * 4 * 8 * 8)
+    """And what reads the whole is another loop: a CPU's concatenation is memory."""
+    joined, activated = kernels(JOINED.format(part=part, second=second))
+    assert joined.kernel_class is expected
+    assert (joined.bytes_moved, activated.bytes_moved) == (4 * 2 * (2 * 4 * 8 * 8),) * 2
+
+
+GATE = """input x f32[1,16,8,8]
+m f32[1,16,1,1] = reduce(x) function=mean axes=[2,3] keepdim=true
+g f32[1,16,1,1] = activation(m) function={function}
+y f32[1,16,8,8] = binary(x, g) function=mul
+output y
+"""
+
+
+@pytest.mark.parametrize(
+    ("unit", "function", "ops"),
+    [
+        (UnitKind.CPU, "sigmoid", [("m", "g"), ("y",)]),  # computed once, in the kernel of the mean
+        (UnitKind.CPU, "relu", [("m",), ("g", "y")]),  # computed for each of 64 pixels
+        (UnitKind.GPU, "sigmoid", [("m", "g", "y")]),  # a kernel keeps the rows that it reduces
+    ],
+)
+def test_a_cpu_computes_what_takes_an_exp_before_it_is_broadcast(unit, function, ops):
+    assert [kernel.ops for kernel in kernels(GATE.format(function=function), unit)] == ops
+
+
+def test_a_mean_over_pixels_reads_what_the_loop_before_it_has_written():
+    lines = (
+        "input x f32[1,16,8,8]\na f32[1,16,8,8] = activation(x) function=silu\n"
+        "m f32[1,16,1,1] = reduce(a) function=mean axes=[2,3] keepdim=true\n"
+        "y f32[1,16,8,8] = binary(a, m) function=mul\noutput y\n"
+    )
+    silu, mean, product = kernels(lines)
+    size = 4 * 16 * 8 * 8
+    assert (silu.ops, mean.ops, product.ops) == (("a",), ("m",), ("y",))
+    assert (silu.bytes_moved, mean.bytes_read, product.bytes_moved) == (2 * size, size, 2 * size + 4 * 16)
+
+
+def test_a_convolution_of_some_channels_copies_them_first():
+    lines = (
+        "input x f32[1,16,8,8]\nparameter w f32[8,8,3,3]\ns f32[1,8,8,8] = view(x) function=slice\n"
+        "c f32[1,8,8,8] = conv(s, w) kernel=[3,3] stride=[1,1] padding=[1,1] dilation=[1,1]\noutput c\n"
+    )
+    copies = [kernel for kernel in kernels(lines) if kernel.kernel_class is KernelClass.COPY]
+    assert [(copy.bytes_moved, copy.elements) for copy in copies] == [(4 * 2 * 8 * 8 * 8, 8 * 8 * 8)]

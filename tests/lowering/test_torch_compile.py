@@ -98,7 +98,7 @@ def test_what_a_batch_norm_hands_to_an_activation_that_reads_it_twice_is_not_rou
         f"a f32[2,16,8,8] = activation(n) function={function}\noutput a\n"
     )
     graph = apply_precision(parse_graph(BATCH_NORM + lines), Precision.FP16)
-    assert as_inductor_stores(graph).tensors["n"].dtype is dtype
+    assert as_inductor_stores(graph, UnitKind.GPU).tensors["n"].dtype is dtype
 
 
 @pytest.mark.parametrize(("function", "pooled"), [("silu", ("a", "y")), ("relu", ("y",))])

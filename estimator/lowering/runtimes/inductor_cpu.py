@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from estimator.catalogue.device import UnitKind
 from estimator.ir.graph import SpecBook
 from estimator.ir.op import ConvAttrs, NormAttrs, Op, OpKind, ReduceAttrs, SoftmaxAttrs
 from estimator.lowering.aten_convolution import needs_columns, takes_onednn
@@ -18,67 +17,18 @@ from estimator.lowering.group import channels_last
 from estimator.lowering.kernel import Kernel, KernelClass, moving_kernel
 from estimator.lowering.patterns import (
     PRODUCT_KINDS,
-    REDUCTION_KINDS,
     computes_statistics,
-    is_elementwise,
-    is_norm_reduction,
-    is_transposing_copy,
 )
-from estimator.lowering.rule import Expansion, FusionRule, OpContext
+from estimator.lowering.rule import Expansion, OpContext
+from estimator.lowering.runtimes.inductor_loops import on_cpu
 from estimator.lowering.runtimes.special_functions import CPU_COSTS, special_flops
 
-_LOOP_KINDS = frozenset(
-    {OpKind.CONCAT, OpKind.PAD, OpKind.COPY, OpKind.POOL, OpKind.RESIZE, OpKind.GATHER, OpKind.EMBEDDING, OpKind.FILL}
-)
-_INDUCTOR = "torch/_inductor/scheduler.py (can_fuse_vertical), torch/_inductor/lowering.py"
 ALIASED_STRIDE_BYTES: Final = 4096
 """Rows of a filter this far apart (or a multiple) fall into one set of a first-level cache of 64 sets of 64 bytes."""
 ALIASED_WEIGHT_PASSES: Final = 4.0
 """Packing such rows evicts lines before all of them is used; the number is chosen on held-out families."""
 FLOATS_PER_LINE: Final = 16
 """Of a cache line of 64 bytes, which is what one step of a loop over channels reads."""
-
-
-def on_cpu(context: OpContext) -> bool:
-    """Whether inductor generates C++."""
-    return context.target.unit_kind is UnitKind.CPU
-
-
-def _is_loop(op: Op, context: OpContext) -> bool:
-    """Lowered to an inductor Pointwise node."""
-    if not on_cpu(context) or (op.kind is OpKind.CAST and context.graph.tensors[op.inputs[0]].is_weight):
-        return False
-    return (is_elementwise(op, context) and not computes_statistics(op, context.graph)) or op.kind in _LOOP_KINDS
-
-
-def _in_order_loop(op: Op, context: OpContext) -> bool:
-    """Match loops in the producer's element order, so that a reduction can keep its row in registers."""
-    if not on_cpu(context) or is_transposing_copy(op):
-        return False
-    return is_elementwise(op, context) and not computes_statistics(op, context.graph)
-
-
-def reduces(op: Op, context: OpContext) -> bool:
-    """Whether an op is a reduction in a loop of its own."""
-    return op.kind in REDUCTION_KINDS or is_norm_reduction(op) or computes_statistics(op, context.graph)
-
-
-def _reduction(op: Op, context: OpContext) -> bool:
-    return on_cpu(context) and reduces(op, context)
-
-
-def _row_reduction(op: Op, context: OpContext) -> bool:
-    """Match reductions that keep their input's extent (norm, softmax), so a consumer can run in the same loop."""
-    return _reduction(op, context) and op.kind not in (OpKind.REDUCE, OpKind.ADAPTIVE_POOL)
-
-
-FUSION_RULES: Final = (
-    FusionRule("pointwise chain", _is_loop, _is_loop, "loops over the same elements become one kernel", _INDUCTOR),
-    FusionRule(
-        "reduction prologue", _in_order_loop, _reduction, "a reduction computes its input on the fly", _INDUCTOR
-    ),
-    FusionRule("reduction epilogue", _row_reduction, _in_order_loop, "a norm's consumers run on its rows", _INDUCTOR),
-)
 
 
 def _loop_extents(op: Op, graph: SpecBook) -> tuple[int, int]:
@@ -231,4 +181,29 @@ PLAIN_CONVOLUTION: Final = Expansion(
     why="neither input nor filter is recognised as channels-last: ATen copies the input to nchw and returns nchw",
     source="c10/core/MemoryFormat.h: is_channels_last_strides_2d_s4; aten/src/ATen/native/ConvUtils.h: "
     "mkldnn_conv_use_channels_last",
+)
+
+
+def _convolves_slice(op: Op, context: OpContext) -> bool:
+    """Match convolutions of a part of a tensor: some of its channels, where channels are innermost."""
+    if not on_cpu(context) or op.kind is not OpKind.CONV or _runs_plain(op, context):
+        return False
+    tensors, name = context.graph.tensors, op.inputs[0]
+    return tensors[name].numel < tensors[context.root(name)].numel
+
+
+def _copy_of_slice(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
+    x = context.graph.tensors[op.inputs[0]]
+    yield moving_kernel(
+        kernel, "contiguous", KernelClass.COPY,
+        bytes_read=x.size_bytes, bytes_written=x.size_bytes, elements=x.numel,
+    )  # fmt: skip
+
+
+COPIED_SLICES: Final = Expansion(
+    "convolution of a slice",
+    _convolves_slice,
+    _copy_of_slice,
+    why="oneDNN takes dense tensors: a part of a tensor's channels is copied first",
+    source="aten/src/ATen/native/Convolution.cpp, _convolution: input.contiguous(backend_memory_format)",
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from estimator.catalogue.device import UnitKind
 from estimator.ir.graph import Graph
 from estimator.ir.op import Op
 from estimator.lowering.aten_products import as_aten_multiplies
@@ -13,7 +12,8 @@ from estimator.lowering.inductor_values import as_inductor_stores
 from estimator.lowering.kernel import Kernel
 from estimator.lowering.rule import OpContext, RuntimeRules, Target
 from estimator.lowering.runtimes import inductor_cpu, inductor_gpu
-from estimator.lowering.runtimes.inductor_cpu import COLUMNS, PLAIN_CONVOLUTION, on_cpu
+from estimator.lowering.runtimes.inductor_cpu import COLUMNS, PLAIN_CONVOLUTION
+from estimator.lowering.runtimes.inductor_loops import FUSION_RULES, on_cpu, reduces
 
 
 def refine(kernel: Kernel, ops: Sequence[Op], context: OpContext) -> Kernel:
@@ -21,21 +21,16 @@ def refine(kernel: Kernel, ops: Sequence[Op], context: OpContext) -> Kernel:
     return inductor_cpu.refine(kernel, ops, context) if on_cpu(context) else inductor_gpu.refine(kernel, ops, context)
 
 
-def _reduction(op: Op, context: OpContext) -> bool:
-    return inductor_cpu.reduces(op, context) if on_cpu(context) else inductor_gpu.reduces(op, context)
-
-
 def _rewrite(graph: Graph, target: Target) -> Graph:
-    """Spell out products as ATen does; what a GPU's loops store is looked for, a CPU's are merged along edges alone."""
-    graph = as_aten_multiplies(graph)
-    return as_inductor_stores(graph) if target.unit_kind is UnitKind.GPU else graph
+    """Spell out products as ATen does, and put loops where inductor computes them."""
+    return as_inductor_stores(as_aten_multiplies(graph), target.unit_kind)
 
 
 RULES = RuntimeRules(
     name="torch-compile",
-    rules=(*inductor_cpu.FUSION_RULES, *inductor_gpu.FUSION_RULES),
-    anchor=_reduction,
-    expansions=(PLAIN_CONVOLUTION, COLUMNS, COPIED_SLICES, inductor_gpu.CONVERSIONS),
+    rules=FUSION_RULES,
+    anchor=reduces,
+    expansions=(PLAIN_CONVOLUTION, COLUMNS, inductor_cpu.COPIED_SLICES, COPIED_SLICES, inductor_gpu.CONVERSIONS),
     roles=inductor_gpu.layout_roles,
     rewrite=_rewrite,
     refine=refine,
