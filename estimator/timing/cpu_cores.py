@@ -24,6 +24,10 @@ MOBILE_THREADS: Final = 4
 the other chip, one is missed by 25 % so, and by 36 % if all cores waited for the slowest."""
 WIDE_FROM_BITS: Final = 256
 """Vectors of up to 128 bits are mobile cores', whose coefficients were fitted on cores of their own kind."""
+FITTED_CORES: Final = 14
+FORK_SHARE: Final = 0.5
+"""Of a launch on 14 cores, what waking and joining its threads takes (assumed, with two Zen 5 cores in view: none, 0.3
+and 0.5 put these at a median error of 7.8 to 14.9, 6.2 to 12.1 and 6.0 to 11.1 %; ADR 0010)."""
 FITTED_CLOCK_HZ: Final = 4.6e9
 SCALAR_PER_CYCLE: Final = {
     "skylake-sp": 1.0, "cascade-lake": 1.0, "ice-lake": 1.18, "sapphire-rapids": 1.40, "alder-lake": 1.40,
@@ -72,12 +76,17 @@ def fast_core_ratio(unit: Unit) -> float:
 
 
 def dispatch_slowness(unit: Unit) -> float:
-    """Time that a launch takes on this CPU ÷ on the one that launches were fitted on: scalar code of one thread."""
+    """Time that a launch takes on this CPU ÷ on the one that launches were fitted on.
+
+    One thread runs scalar code, and half of a launch wakes and joins threads, in as many steps as a tree of them has.
+    """
     clock_hz = max((cluster.clock_hz for cluster in unit.clusters), default=None) or unit.boost_clock_hz
     clock_hz = clock_hz or unit.sustained_clock_hz
     if not _is_wide(unit) or not clock_hz:
         return 1.0
-    return FITTED_CLOCK_HZ / clock_hz / SCALAR_PER_CYCLE.get(unit.architecture, 1.0)
+    scalar = FITTED_CLOCK_HZ / clock_hz / SCALAR_PER_CYCLE.get(unit.architecture, 1.0)
+    steps = math.log2(max(2, unit.core_count or FITTED_CORES)) / math.log2(FITTED_CORES)
+    return scalar * (1 - FORK_SHARE + FORK_SHARE * steps)
 
 
 def _is_wide(unit: Unit) -> bool:

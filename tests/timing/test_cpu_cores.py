@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,9 @@ from estimator.dtypes import DType, Precision
 from estimator.lowering.kernel import Kernel, KernelClass, KernelTable
 from estimator.timing.cpu_cores import (
     FITTED_CLOCK_HZ,
+    FITTED_CORES,
     FITTED_FLOPS_PER_CYCLE,
+    FORK_SHARE,
     MKL_FLOPS_PER_CYCLE_ON_AMD,
     SCALAR_PER_CYCLE,
     WIDTH_EXPONENT,
@@ -81,6 +84,13 @@ def test_a_launch_is_scalar_code_on_the_fastest_core():
     assert dispatch_slowness(HYBRID) == pytest.approx(FITTED_CLOCK_HZ / 4e9 / SCALAR_PER_CYCLE["alder-lake"])
     unheard = replace(FITTED, architecture="unheard-of", boost_clock_hz=FITTED_CLOCK_HZ / 2)
     assert dispatch_slowness(unheard) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("cores", "steps"), [(FITTED_CORES, 1.0), (FITTED_CORES**2, 2.0), (1, 1 / math.log2(FITTED_CORES))]
+)
+def test_half_of_a_launch_wakes_threads_in_as_many_steps_as_their_tree_has(cores: int, steps: float):
+    assert dispatch_slowness(replace(FITTED, core_count=cores)) == pytest.approx(1 - FORK_SHARE + FORK_SHARE * steps)
 
 
 def test_gains_shorten_compute_and_slowness_lengthens_launches():
