@@ -31,8 +31,8 @@ device without records as good as *device* (– where a domain has records of on
 *In p10…p90* is the share of measurements inside the interval (80 % is meant), where neither the fit saw the model (or
 its family) nor the interval was made with any error of its family.
 
-These figures are optimistic: settings of the fits were chosen by held-out errors on the same records, and only the
-latest choices kept some families back (docs/adr/0007-time-model.md). Rows of fewer than about 30 records say little on
+These figures are optimistic: settings of the fits were chosen by held-out errors on the same records, and only
+some choices kept families back (docs/adr/0007-time-model.md). Rows of fewer than about 30 records say little on
 their own. fp32 rows of GPUs are of single kernels: a model is one kernel's extents, a family one kind of kernel.
 """
 _FEW = """\
