@@ -125,7 +125,7 @@ def as_inductor_stores(graph: Graph, kind: UnitKind) -> Graph:
         walk.visit(op)
     for name in graph.outputs:
         walk.store(name)
-    return replace(graph, tensors=walk.tensors, ops=tuple(walk.ops))
+    return replace(graph, tensors=walk.tensors, ops=walk.named())
 
 
 class _Walk:
@@ -289,19 +289,18 @@ class _Walk:
             return name
         if name not in copies:
             op = self._reading_copies(expression.op, copies)
-            copies[name] = self._name_of_copy(name)
-            if copies[name] != name:
-                self.tensors[copies[name]] = replace(self.tensors[name], name=copies[name])
-                op = replace(op, name=op.name + copies[name].removeprefix(name), outputs=(copies[name],))
-            self.ops.append(op)
+            times = self._copied[name] = self._copied.get(name, 0) + 1
+            copies[name] = _copy_name(name, times)
+            self.tensors[copies[name]] = replace(self.tensors[name], name=copies[name])
+            self.ops.append(replace(op, name=_copy_name(op.name, times), outputs=(copies[name],)))
         return copies[name]
 
-    def _name_of_copy(self, name: str) -> str:
-        """Return a value's own name for the first copy where nothing else could store it, else a new one."""
-        times = self._copied[name] = self._copied.get(name, 0) + 1
-        if times == 1 and len(self._readers(name)) == 1:
-            return name
-        return f"{name}.copy.{times}"
+    def named(self) -> tuple[Op, ...]:
+        """Return the ops, with its own name for the only copy of a value that is not stored."""
+        stored = {name for op in self.ops for name in op.outputs}
+        only = (name for name, times in self._copied.items() if times == 1 and name not in stored)
+        own = {_copy_name(name, 1): name for name in only}
+        return tuple([_renamed(op, own) for op in self.ops])
 
     def _expression(self, name: str) -> _Expression | None:
         """Return what computes a value that is not stored; a view of what has been stored by now is appended."""
@@ -319,6 +318,18 @@ class _Walk:
 
     def _readers(self, name: str) -> tuple[Op, ...]:
         return self.graph.consumers_of.get(name, ())
+
+
+def _copy_name(name: str, times: int) -> str:
+    return f"{name}.copy.{times}"
+
+
+def _renamed(op: Op, own: Mapping[str, str]) -> Op:
+    inputs = tuple([own.get(name, name) for name in op.inputs])
+    if op.outputs and op.outputs[0] in own:
+        name = op.name.removesuffix(_copy_name("", 1))
+        return replace(op, name=name, inputs=inputs, outputs=(own[op.outputs[0]],))
+    return op if inputs == op.inputs else replace(op, inputs=inputs)
 
 
 def _is_wide(op: Op) -> bool:

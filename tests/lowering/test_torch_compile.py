@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from estimator.catalogue.device import UnitKind
 from estimator.dtypes import DType, Precision
@@ -12,6 +14,7 @@ from estimator.lowering.precision import apply_precision
 from estimator.lowering.rule import Target
 from estimator.lowering.runtimes import runtime_rules
 from estimator.lowering.runtimes.inductor_gpu import COPIES_OF_PARTS
+from tests.test_estimate_columns import random_network
 
 ELEMENTS = 4 * 8
 HEADER = "graph g\ninput x f32[4,8]\nparameter w f32[8,8]\nparameter scale f32[8]\n"
@@ -85,6 +88,20 @@ def test_an_expression_of_more_than_four_loads_is_stored_for_its_two_readers(loa
     tensors_read = loads + 1 if stored else 2 * loads
     assert sum(kernel.bytes_read for kernel in found) == 4 * tensors_read * ELEMENTS
     assert sum(kernel.bytes_written for kernel in found) == 4 * (stored * ELEMENTS + 4 + 8)
+
+
+@pytest.mark.parametrize("kind", [UnitKind.CPU, UnitKind.GPU])
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=60)
+def test_every_value_is_made_once_and_before_it_is_read(kind: UnitKind, seed: int):
+    run = as_inductor_stores(random_network(seed), kind)
+    made = [name for op in run.ops for name in op.outputs]
+    assert len(made) == len(set(made))
+    known = {*run.inputs, *(name for name, spec in run.tensors.items() if spec.is_weight)}
+    for op in run.ops:
+        assert known.issuperset(op.inputs)
+        known.update(op.outputs)
+    assert known.issuperset(run.outputs)
 
 
 BATCH_NORM = "graph g\ninput x f32[2,16,8,8]\n" + "".join(f"parameter {n} f32[16]\n" for n in "smvb")
