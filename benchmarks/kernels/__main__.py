@@ -28,17 +28,12 @@ from estimator.errors import EstimatorError
 from estimator.files import write_whole
 from estimator.frontends.select import load_graph
 from estimator.lowering.kernel import Kernel, KernelClass
+from estimator.timing.roofline import PRODUCT_CLASSES
 
 SCHEDULES = Path(__file__).with_name("inductor_schedules.csv")
 _BATCH = {"gpu": 256, "cpu": 1}
 _PRECISION = {"gpu": Precision.AMP_FP16, "cpu": Precision.FP32}
-_NOT_GENERATED = frozenset(
-    {
-        KernelClass.CONV_DENSE, KernelClass.CONV_POINTWISE, KernelClass.CONV_DEPTHWISE, KernelClass.CONV_GROUPED,
-        KernelClass.CONV_STEM, KernelClass.MATMUL, KernelClass.BATCHED_MATMUL, KernelClass.MATVEC,
-        KernelClass.ATTENTION, KernelClass.LAYOUT, KernelClass.CAST_WEIGHT,
-    }
-)  # fmt: skip
+_NOT_GENERATED = PRODUCT_CLASSES | {KernelClass.LAYOUT, KernelClass.CAST_WEIGHT}
 _COPY_OF_A_LIBRARY = ".contiguous"
 """A convolution's own copy of what it reads."""
 
@@ -73,7 +68,7 @@ def generated_kernels(row: Scheduled) -> list[Kernel]:
 
 def moved_bytes(kernels: Iterable[Kernel]) -> int:
     """Sum what kernels read and write."""
-    return sum(kernel.bytes_read + kernel.bytes_written for kernel in kernels)
+    return sum(kernel.bytes_moved for kernel in kernels)
 
 
 def schedule(unit: str, models: Iterable[str]) -> None:

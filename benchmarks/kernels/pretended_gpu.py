@@ -1,7 +1,7 @@
 """Make PyTorch plan for an RTX 4090 on a machine without a GPU: over fake tensors nothing is ever launched.
 
-Import it before anything else of inductor. The process must have been started with `driver_stub.c`, compiled, in
-``LD_PRELOAD`` (`start` does), since device guards and attention's dispatch ask CUDA's runtime from C++.
+Call `pretend` before inductor's compiler is imported. The process must have been started with `driver_stub.c`,
+compiled, in ``LD_PRELOAD`` (`start` does), since device guards and attention's dispatch ask CUDA's runtime from C++.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,24 +97,26 @@ def _convolution_layout(x: Any, weight: Any, backend: Any) -> Any:
     return last if is_last else torch.contiguous_format
 
 
-def _patterns_on_cpu(patterns: Callable[..., Iterator[Any]]) -> Iterator[Any]:
+@contextmanager
+def _without_gpu() -> Iterator[Any]:
+    """Stop pretending for a while, and hand out the CPU."""
     import torch
 
     pretended, torch.cuda.is_available = torch.cuda.is_available, lambda: False
     try:
-        yield from patterns(torch.device("cpu"))
+        yield torch.device("cpu")
     finally:
         torch.cuda.is_available = pretended
 
 
+def _patterns_on_cpu(patterns: Callable[..., Iterator[Any]]) -> Iterator[Any]:
+    with _without_gpu() as cpu:
+        yield from patterns(cpu)
+
+
 def _on_cpu(initialise: Callable[..., Any]) -> Callable[..., Any]:
     def run(device: Any = None) -> Any:
-        import torch
-
-        pretended, torch.cuda.is_available = torch.cuda.is_available, lambda: False
-        try:
-            return initialise(torch.device("cpu"))
-        finally:
-            torch.cuda.is_available = pretended
+        with _without_gpu() as cpu:
+            return initialise(cpu)
 
     return run

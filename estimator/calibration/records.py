@@ -34,7 +34,7 @@ _NEXT = "correct that cell, or delete the line"
 _TIMM_RESULTS = "pytorch-image-models results"
 _TIMM_MERGES_FROM = (2, 9)
 """PyTorch of the first of timm's own benchmark runs that merged branches before timing (``benchmark.py --reparam``): in
-those of 2.9 every network that can merge something is faster than its layers allow, in those of 2.4 none (ADR 0007)."""
+those of 2.9 every network that can merge something is faster than its layers allow, in those of 2.4 none (ADR 0010)."""
 _TORCH_VERSION = re.compile(r"\btorch (\d+)\.(\d+)")
 
 

@@ -9,7 +9,7 @@ from estimator.catalogue.device import UnitKind
 from estimator.ir.op import Op, OpKind
 from estimator.ir.strides import has_gaps
 from estimator.lowering.group import channels_last
-from estimator.lowering.kernel import Kernel, KernelClass, moving_kernel
+from estimator.lowering.kernel import Kernel, KernelClass, passing_kernel
 from estimator.lowering.patterns import is_depthwise
 from estimator.lowering.rule import Expansion, OpContext
 
@@ -25,15 +25,6 @@ def is_nhwc(op: Op, context: OpContext) -> bool:
     """Whether an op's first input is stored channels-last."""
     x = context.graph.tensors[op.inputs[0]]
     return channels_last(x.strides, x.shape)
-
-
-def passing_kernel(
-    kernel: Kernel, name: str, kernel_class: KernelClass, size_bytes: int, other_flops: int = 0
-) -> Kernel:
-    """Make a kernel that reads and writes a tensor of this size, beside `kernel`."""
-    return moving_kernel(
-        kernel, name, kernel_class, bytes_read=size_bytes, bytes_written=size_bytes, other_flops=other_flops
-    )
 
 
 def both_ways(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:

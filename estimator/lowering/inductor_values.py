@@ -46,6 +46,8 @@ POINTWISE_CONCAT_MAX: Final = 8
 UNROLLED_BELOW: Final = 8
 HEAVY_FUNCTIONS: Final = frozenset({"exp", "sigmoid", "silu", "swish", "softplus", "mish"})
 """Functions made of exp or sigmoid, whose results a CPU stores for reuse (StorageBox.should_realize_on_reuse)."""
+WINDOW_KINDS: Final = frozenset({OpKind.POOL, OpKind.RESIZE})
+"""Loops that read several elements of their input, which is stored first if it takes more than one load."""
 _MOVING_KINDS = frozenset({OpKind.COPY, OpKind.PAD, OpKind.GATHER, OpKind.EMBEDDING, OpKind.FILL})
 _REDUCING_KINDS = REDUCTION_KINDS | {OpKind.NORM}
 _RESIZE_READS: Mapping[str, int] = {"linear": 2, "bilinear": 4, "bicubic": 16, "trilinear": 8}
@@ -81,10 +83,6 @@ def is_unrolled(op: Op, graph: SpecBook) -> bool:
     if op.kind is not OpKind.REDUCE:
         return False
     return graph.tensors[op.inputs[0]].numel < UNROLLED_BELOW * graph.tensors[op.outputs[0]].numel
-
-
-WINDOW_KINDS: Final = frozenset({OpKind.POOL, OpKind.RESIZE})
-"""Loops that read several elements of their input, which is stored first if it takes more than one load."""
 
 
 @dataclass(frozen=True, slots=True)

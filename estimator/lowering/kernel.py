@@ -147,6 +147,16 @@ def moving_kernel(
     )  # fmt: skip
 
 
+def passing_kernel(
+    beside: Kernel, name: str, kernel_class: KernelClass, size_bytes: int, *, other_flops: int = 0, elements: int = 0
+) -> Kernel:
+    """Make a kernel beside another one that reads and writes a tensor of this size."""
+    return moving_kernel(
+        beside, name, kernel_class,
+        bytes_read=size_bytes, bytes_written=size_bytes, other_flops=other_flops, elements=elements,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class KernelGraph:
     """A graph lowered for one runtime: its launches in order.

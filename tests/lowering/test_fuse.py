@@ -134,29 +134,32 @@ def test_a_product_of_few_rows_streams_its_weight_on_a_gpu(unit: UnitKind, rows:
     assert kernel.kernel_class is expected
 
 
+def compiled_bytes_read(lines: str) -> int:
+    """Bytes that the one kernel of a graph reads under torch.compile."""
+    target = Target(UnitKind.CPU, Precision.FP32, "nchw")
+    (kernel,) = lower(parse_graph(f"graph g\n{lines}"), runtime_rules("torch-compile"), target).kernels
+    return kernel.bytes_read
+
+
 def test_a_fused_loop_reads_what_its_views_select_of_a_result_that_does_not_leave():
     """exp of all 8 rows would read 8; the sum needs 2 of them, and all of y."""
-    graph = parse_graph("""\
-graph g
+    lines = """\
 input x f32[8,4]
 input y f32[2,4]
 a f32[8,4] = unary(x) function=exp
 s f32[2,4] strides[4,1] = view(a) function=slice
 b f32[2,4] = binary(s, y) function=add
 output b
-""")
-    (kernel,) = lower(graph, runtime_rules("torch-compile"), Target(UnitKind.CPU, Precision.FP32, "nchw")).kernels
-    assert kernel.bytes_read == 4 * (2 * 4 + 2 * 4)
+"""
+    assert compiled_bytes_read(lines) == 4 * (2 * 4 + 2 * 4)
 
 
 def test_a_fused_result_that_nobody_reads_is_computed_all_the_same():
-    graph = parse_graph("""\
-graph g
+    lines = """\
 input x f32[8,4]
 input y f32[8,4]
 a f32[8,4] = unary(x) function=exp
 b f32[8,4] = binary(a, y) function=add
 output y
-""")
-    (kernel,) = lower(graph, runtime_rules("torch-compile"), Target(UnitKind.CPU, Precision.FP32, "nchw")).kernels
-    assert kernel.bytes_read == 4 * (2 * 8 * 4)
+"""
+    assert compiled_bytes_read(lines) == 4 * (2 * 8 * 4)

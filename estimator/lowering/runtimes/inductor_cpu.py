@@ -14,11 +14,8 @@ from estimator.ir.graph import SpecBook
 from estimator.ir.op import ConvAttrs, NormAttrs, Op, OpKind, ReduceAttrs, SoftmaxAttrs
 from estimator.lowering.aten_convolution import needs_columns, takes_onednn
 from estimator.lowering.group import channels_last
-from estimator.lowering.kernel import Kernel, KernelClass, moving_kernel
-from estimator.lowering.patterns import (
-    PRODUCT_KINDS,
-    computes_statistics,
-)
+from estimator.lowering.kernel import Kernel, KernelClass, moving_kernel, passing_kernel
+from estimator.lowering.patterns import PRODUCT_KINDS, computes_statistics
 from estimator.lowering.rule import Expansion, OpContext
 from estimator.lowering.runtimes.inductor_loops import on_cpu
 from estimator.lowering.runtimes.special_functions import CPU_COSTS, special_flops
@@ -136,9 +133,7 @@ def _runs_plain(op: Op, context: OpContext) -> bool:
 def _plain_layout_copies(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
     x, out = context.graph.tensors[op.inputs[0]], context.graph.tensors[op.outputs[0]]
     for name, tensor in (("to_nchw", x), ("from_nchw", out)):
-        yield moving_kernel(
-            kernel, name, KernelClass.LAYOUT, bytes_read=tensor.size_bytes, bytes_written=tensor.size_bytes
-        )
+        yield passing_kernel(kernel, name, KernelClass.LAYOUT, tensor.size_bytes)
 
 
 def _is_matrix_product(op: Op, graph: SpecBook) -> bool:
@@ -194,10 +189,7 @@ def _convolves_slice(op: Op, context: OpContext) -> bool:
 
 def _copy_of_slice(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
     x = context.graph.tensors[op.inputs[0]]
-    yield moving_kernel(
-        kernel, "contiguous", KernelClass.COPY,
-        bytes_read=x.size_bytes, bytes_written=x.size_bytes, elements=x.numel,
-    )  # fmt: skip
+    yield passing_kernel(kernel, "contiguous", KernelClass.COPY, x.size_bytes, elements=x.numel)
 
 
 COPIED_SLICES: Final = Expansion(

@@ -10,8 +10,8 @@ from estimator.catalogue.device import UnitKind
 from estimator.ir.op import Op, OpKind, ResizeAttrs
 from estimator.ir.strides import is_contiguous
 from estimator.lowering.aten_products import as_aten_multiplies
-from estimator.lowering.cudnn_layouts import COPIED_SLICES, both_ways, is_nhwc, passing_kernel, runs_on_tensor_cores
-from estimator.lowering.kernel import Kernel, KernelClass
+from estimator.lowering.cudnn_layouts import COPIED_SLICES, both_ways, is_nhwc, runs_on_tensor_cores
+from estimator.lowering.kernel import Kernel, KernelClass, passing_kernel
 from estimator.lowering.patterns import is_depthwise, is_norm_reduction
 from estimator.lowering.rule import Expansion, OpContext, RuntimeRules
 
@@ -31,7 +31,7 @@ def _on_gpu(context: OpContext) -> bool:
 
 def _bias_add(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
     out = context.graph.tensors[op.outputs[0]]
-    yield passing_kernel(kernel, "bias", KernelClass.POINTWISE, out.size_bytes, out.numel)
+    yield passing_kernel(kernel, "bias", KernelClass.POINTWISE, out.size_bytes, other_flops=out.numel)
 
 
 def _converts_both_ways(op: Op, context: OpContext) -> bool:
