@@ -77,12 +77,19 @@ class EstimateOptions:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTarget:
-    """Options with every default filled in and checked against the device."""
+    """Options with every default filled in and checked against the device.
+
+    Attributes
+    ----------
+    torch_version : tuple of int or None
+        Of the PyTorch whose time is meant, where a record says it; None for a current one.
+    """
 
     runtime: str
     precision: Precision
     layout: str
     source: str
+    torch_version: tuple[int, int] | None = None
 
 
 def estimate(graph: Graph, device: Device, unit: Unit, options: EstimateOptions | None = None) -> Estimate:
@@ -318,7 +325,7 @@ def _lower_run(run: Graph, kind: UnitKind, target: ResolvedTarget) -> KernelGrap
 
 
 def _lowering_target(kind: UnitKind, target: ResolvedTarget) -> Target:
-    return Target(kind, target.precision, target.layout)
+    return Target(kind, target.precision, target.layout, target.torch_version)
 
 
 def coefficients_for(device: Device, unit: Unit, target: ResolvedTarget, own: Sequence[Path] = ()) -> Coefficients:
@@ -450,7 +457,7 @@ WAITS_FOR_HOST: Final = (
 
 FAST_NORMS: Final = (
     "timm's norms are taken to run in half precision, as its benchmark has them (--fast-norm); without, PyTorch casts "
-    "them to fp32, which takes longer"
+    "them to fp32, which takes longer: timm:NAME?norms=fp32"
 )
 
 

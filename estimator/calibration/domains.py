@@ -159,13 +159,15 @@ class Domain:
 _STREAMED = ((KernelClass.CAST_WEIGHT, 0.15), (KernelClass.MATVEC, 0.15))
 """A weight is cast, and multiplied by few rows, in one stream. Batches of hundreds show small casts alone, whose
 launches look like bandwidth, and no such product."""
-_GPU_COMPILE = Priors(
-    hidden=0, cache_exponent=1.0, launch_s=2.5e-6, overhead=0.1, held_memory_efficiency=_STREAMED,
+_GPU = Priors(
+    network_weight=0.4, cache_exponent=1.0, launch_s=2.5e-6, overhead=0.1, held_memory_efficiency=_STREAMED,
     contexts=(("device", (0.3, 0.3, 0.05, 0.3, 0.1)),),
 )  # fmt: skip
 """A kernel that waits for the one before it takes 2 to 3 µs to start and to drain on any GPU, which batches of hundreds
 hide. Of one device, a launch offset also scales its host's, which no record shows."""
-_GPU_EAGER = replace(_GPU_COMPILE, hidden=16, network_weight=0.4)
+_GPU_EAGER = replace(_GPU, hidden=16)
+_GPU_COMPILE = replace(_GPU, hidden=8, cache_exponent=1.5)
+"""One GPU's records ask for less of a network, and for a cache that ends more sharply, than two GPUs' do (ADR 0011)."""
 _GPU_KERNELS = Priors(
     hidden=0, cache_exponent=1.0, noise=0.1, fixed_s=3e-5, fits_under_floor=False, whitened_steps=400,
     records_per_model=50.0, contexts=(("device", (0.2, 0.2, 0.3, 0.5, 0.1)),),

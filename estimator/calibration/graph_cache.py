@@ -49,12 +49,19 @@ class Traced:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A traced model and what decides its kernels; the device does not."""
+    """A traced model and what decides its kernels; the device does not.
+
+    Attributes
+    ----------
+    torch_version : tuple of int or None
+        See `engine.ResolvedTarget`.
+    """
 
     traced: Traced
     runtime: str
     precision: str
     unit_kind: str
+    torch_version: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

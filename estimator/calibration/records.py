@@ -21,7 +21,6 @@ from estimator.dtypes import Precision
 from estimator.engine import LAYOUTS
 from estimator.errors import RecordError, UnknownPrecisionError
 from estimator.files import write_whole
-from estimator.frontends.select import MERGED_BRANCHES
 from estimator.ir.tensor import Shape
 from estimator.units import ms_from_s, s_from_ms
 
@@ -35,6 +34,8 @@ _TIMM_RESULTS = "pytorch-image-models results"
 _TIMM_MERGES_FROM = (2, 9)
 """PyTorch of the first of timm's own benchmark runs that merged branches before timing (``benchmark.py --reparam``): in
 those of 2.9 every network that can merge something is faster than its layers allow, in those of 2.4 none (ADR 0010)."""
+_TIMM_1_0_16_FROM = (2, 8)
+"""PyTorch that was current when timm 1.0.16 came out, whose networks run differently (ADR 0011)."""
 _TORCH_VERSION = re.compile(r"\btorch (\d+)\.(\d+)")
 
 
@@ -67,12 +68,19 @@ class Record:
 
     @property
     def network(self) -> str:
-        """Reference of what was timed: `model`, with its branches merged where the record's source does that first."""
+        """Reference of what was timed: `model` with what the record's source is known to have made of it."""
+        version = self.torch_version
+        if version is None or self.source != _TIMM_RESULTS or not self.model.startswith("timm:") or "?" in self.model:
+            return self.model
+        if version >= _TIMM_MERGES_FROM:
+            return f"{self.model}?branches=merged"
+        return self.model if version >= _TIMM_1_0_16_FROM else f"{self.model}?release=1.0.15"
+
+    @property
+    def torch_version(self) -> tuple[int, int] | None:
+        """PyTorch's major and minor version, where `conditions` name it."""
         version = _TORCH_VERSION.search(self.conditions)
-        merges = version is not None and (int(version[1]), int(version[2])) >= _TIMM_MERGES_FROM
-        if merges and self.source == _TIMM_RESULTS and self.model.startswith("timm:") and "?" not in self.model:
-            return self.model + MERGED_BRANCHES
-        return self.model
+        return (int(version[1]), int(version[2])) if version else None
 
     @property
     def device_reference(self) -> str:

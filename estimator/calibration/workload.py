@@ -47,7 +47,7 @@ def workload_of(record: Record, unit_kind: UnitKind | str) -> Workload:
     """Name the workload that a record measured."""
     layout = record.layout or LAYOUTS[0]
     traced = Traced(record.network, shape_text(record.input_shape), layout)
-    return Workload(traced, record.runtime, record.precision.value, str(unit_kind))
+    return Workload(traced, record.runtime, record.precision.value, str(unit_kind), record.torch_version)
 
 
 def lower_workloads(
@@ -179,7 +179,9 @@ def _load(traced: Traced) -> Graph | str:
 
 def _lower(graph: Graph, workload: Workload) -> Lowered:
     precision = Precision(workload.precision)
-    target = ResolvedTarget(workload.runtime, precision, workload.traced.layout, source="calibrated")
+    target = ResolvedTarget(
+        workload.runtime, precision, workload.traced.layout, source="calibrated", torch_version=workload.torch_version
+    )
     try:
         return lower_graph(graph, UnitKind(workload.unit_kind), target)
     except EstimatorError as error:

@@ -74,8 +74,10 @@ def attrs_to_message(attrs: ir.Attrs) -> pb.OpAttrs | None:
                     channels_last=attrs.channels_last,
                 )
             )
-        case ir.MatmulAttrs(transpose_a, transpose_b):
-            return pb.OpAttrs(matmul=pb.MatmulAttrs(transpose_a=transpose_a, transpose_b=transpose_b))
+        case ir.MatmulAttrs(transpose_a, transpose_b, outside):
+            return pb.OpAttrs(
+                matmul=pb.MatmulAttrs(transpose_a=transpose_a, transpose_b=transpose_b, outside_autocast=outside)
+            )
         case ir.EinsumAttrs(equation):
             return pb.OpAttrs(einsum=pb.EinsumAttrs(equation=equation))
         case ir.AttentionAttrs(causal, grouped_query):

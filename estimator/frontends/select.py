@@ -34,8 +34,6 @@ LAYOUTS = ("nchw", "nhwc")
 TOKEN_SCHEME = "transformers"
 ZOOS = ("torchvision", "timm", TOKEN_SCHEME)
 SCHEMES = (*ZOOS, KERNEL_SCHEME)
-MERGED_BRANCHES = "?branches=merged"
-"""What a ``timm:`` reference ends in to name the network after ``timm.utils.reparameterize_model``."""
 _FILE_SUFFIXES = (".onnx", ".tflite", ".lite", ".pt2", ".pb", ".pbtxt", ".meta", ".keras", ".h5", ".json")
 _FOREIGN_SUFFIXES = {
     ".pt": "a pickled checkpoint", ".pth": "a pickled checkpoint", ".ckpt": "a pickled checkpoint",

@@ -6,8 +6,6 @@ timm's own benchmark turns it on (``benchmark.py --amp --fast-norm``), and its r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -17,6 +15,8 @@ from estimator.ir.op import Attrs, NormAttrs
 
 _FLAGS: Final = ("_fast_norm", "fast_norm")
 """Source: timm/layers/norm.py, norm_act.py."""
+_VISION_TRANSFORMERS_FAST_FROM: Final = (1, 0, 16)
+"""Source: timm/models/vision_transformer.py of 1.0.15 and 1.0.16, the default of `norm_layer`."""
 
 
 def set_fast_norms(model: Module, *, on: bool) -> Module:
@@ -26,24 +26,38 @@ def set_fast_norms(model: Module, *, on: bool) -> Module:
     return model
 
 
-@contextmanager
-def without_fast_norms(model: Module) -> Iterator[frozenset[str]]:
-    """Turn it off for as long as a model is traced, and hand out the paths of the modules that had it on.
+def as_of_release(model: Module, release: str) -> Module:
+    """Turn it off where that release of timm had a norm of PyTorch's own; return the model.
 
-    Fast norms ask for an autocast of their input's device type, which meta has none of.
+    Vision transformers had ``nn.LayerNorm`` unless told otherwise until 1.0.16, fast norm or not: networks of that
+    class take 6 % longer in records of 1.0.8 than in those of 1.0.24, others do not (ADR 0011).
     """
-    fast = _flags(model, on=True)
-    set_fast_norms(model, on=False)
-    try:
-        yield frozenset([path for path, _, _ in fast])
-    finally:
-        for _, norm, flag in fast:
-            setattr(norm, flag, True)
+    if _numbers(release) >= _VISION_TRANSFORMERS_FAST_FROM:
+        return model
+    from timm.layers import LayerNorm
+    from timm.models.vision_transformer import VisionTransformer
+
+    for transformer in model.modules():
+        if not isinstance(transformer, VisionTransformer):
+            continue
+        for path, norm in transformer.named_modules():
+            if type(norm) is LayerNorm and not path.startswith("patch_embed."):  # a backbone's are its own
+                norm._fast_norm = False
+    return model
 
 
-def norm_attrs(attrs: Attrs, scope: str, fast_norms: frozenset[str]) -> Attrs:
+def _numbers(release: str) -> tuple[int, ...]:
+    return tuple(map(int, release.split(".")))
+
+
+def fast_norms(model: Module) -> frozenset[str]:
+    """Return the paths of the modules that have it on."""
+    return frozenset([path for path, _, _ in _flags(model, on=True)])
+
+
+def norm_attrs(attrs: Attrs, scope: str, fast: frozenset[str]) -> Attrs:
     """Return the attributes of an op that the module at `scope` ran: a norm's say whether it is fast."""
-    if isinstance(attrs, NormAttrs) and scope in fast_norms:
+    if isinstance(attrs, NormAttrs) and scope in fast:
         return replace(attrs, keeps_low_precision=True)
     return attrs
 

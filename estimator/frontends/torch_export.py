@@ -16,7 +16,8 @@ import torch
 from estimator.errors import TraceError
 from estimator.frontends.aten import DTYPES, QUANTISED_DTYPES, OperatorPlan, plan_of, recorded_outputs
 from estimator.frontends.aten_call import Call
-from estimator.frontends.timm_norms import norm_attrs, without_fast_norms
+from estimator.frontends.meta_autocast import meta_autocast
+from estimator.frontends.timm_norms import fast_norms, norm_attrs
 from estimator.ir.graph import Graph, ModuleSpec
 from estimator.ir.op import Op
 from estimator.ir.tensor import TensorRole, TensorSpec
@@ -51,7 +52,7 @@ def export_module(
     was_training = module.training
     module.eval()
     try:
-        with without_fast_norms(module) as fast_norms, warnings.catch_warnings():
+        with meta_autocast(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice on how to write an exportable model; it was exported
             program = torch.export.export(module, tuple(example_inputs), dict(example_kwargs or {}), strict=False)
     except Exception as error:  # torch.export raises whatever the model or its own passes raise
@@ -61,14 +62,12 @@ def export_module(
         ) from error
     finally:
         module.train(was_training)
-    return graph_of_program(program, name, module, fast_norms)
+    return graph_of_program(program, name, module)
 
 
-def graph_of_program(
-    program: Any, name: str, module: torch.nn.Module | None = None, fast_norms: frozenset[str] = frozenset()
-) -> Graph:
-    """Translate an ``ExportedProgram``; `fast_norms` are the paths of modules whose norms keep autocast's type."""
-    translation = _Translation(program, fast_norms)
+def graph_of_program(program: Any, name: str, module: torch.nn.Module | None = None) -> Graph:
+    """Translate an ``ExportedProgram``, with the fast norms of the module that it was exported from, if any."""
+    translation = _Translation(program, frozenset() if module is None else fast_norms(module))
     for node in program.graph.nodes:
         translation.read(node)
     return Graph(

@@ -22,7 +22,9 @@ import torch
 
 from estimator.errors import BadOptionError, MissingDependencyError, ModelFileError, UnknownModelError
 from estimator.files import near_files
+from estimator.frontends.select import TOKEN_SCHEME
 from estimator.frontends.torch_source import InputSpec, TorchSource
+from estimator.frontends.zoo_options import split_options
 
 DEFAULT_SEQ_LEN = 512
 PHASES = ("prefill", "decode")
@@ -42,7 +44,8 @@ def transformers_source(rest: str, seq_len: int | None) -> TorchSource:
     ModelFileError
         The file is no config that transformers knows.
     """
-    location, phase = _split_phase(rest)
+    location, options = split_options(TOKEN_SCHEME, rest, {"phase": PHASES})
+    phase = options.get("phase", PHASES[0])
     path = Path(location)
     if not path.is_file():
         raise UnknownModelError(
@@ -87,17 +90,6 @@ def transformers_source(rest: str, seq_len: int | None) -> TorchSource:
 
 def _say_nothing(*_args: Any, **_kwargs: Any) -> None:
     return None
-
-
-def _split_phase(rest: str) -> tuple[str, str]:
-    location, _, query = rest.partition("?")
-    if not query:
-        return location, "prefill"
-    key, _, phase = query.partition("=")
-    if key != "phase" or phase not in PHASES:
-        expected = "?phase=prefill or ?phase=decode"
-        raise BadOptionError(f"cannot read {query!r}", where=f"transformers:{rest}", expected=expected)
-    return location, phase
 
 
 def _read_config(path: Path) -> dict[str, Any]:

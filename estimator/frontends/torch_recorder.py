@@ -26,9 +26,10 @@ from estimator.frontends.aten import OperatorPlan, plan_of, recorded_outputs
 from estimator.frontends.aten_call import Call
 from estimator.frontends.aten_quantised import PackedWeight, unpack
 from estimator.frontends.call_spelling import SPELT, spelt_source
+from estimator.frontends.meta_autocast import AutocastRegions, meta_autocast
 from estimator.frontends.shape_memo import remembered_result
 from estimator.frontends.tensor_book import TensorBook, flat_tensors
-from estimator.frontends.timm_norms import norm_attrs, without_fast_norms
+from estimator.frontends.timm_norms import fast_norms, norm_attrs
 from estimator.ir.graph import Graph, ModuleCall, ModuleSpec
 from estimator.ir.op import FunctionAttrs, Op, OpKind
 from estimator.ir.tensor import TensorRole
@@ -110,7 +111,7 @@ def run_recorded(
             # The fused encoder layer exists on the CPU alone and hides its products from every counter.
             stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
             torch.backends.mha.set_fastpath_enabled(False)
-            recorder.fast_norms = stack.enter_context(without_fast_norms(module))
+            recorder.autocast = stack.enter_context(meta_autocast())
             stack.enter_context(torch.inference_mode())
             stack.enter_context(recorder)
             result = module(*example_inputs, **kwargs)
@@ -148,7 +149,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
         self.ops: list[Op] = []
         self.calls: list[ModuleCall] = []
         self.scope = ""
-        self.fast_norms = frozenset[str]()  # paths of modules whose norms keep autocast's type
+        self._fast_norms = fast_norms(module)
+        self.autocast = AutocastRegions()
         self._entered: list[tuple[torch.nn.Module, str | None, str, tuple[str, ...]]] = []
         self._counter: dict[str, int] = {}
         self._path_of: dict[int, str] = {}
@@ -271,7 +273,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
             ) from error
         if not read and kind not in (OpKind.FILL, OpKind.UNKNOWN):  # of Python numbers alone
             kind, attrs = OpKind.FILL, FunctionAttrs(plan.name)
-        attrs = norm_attrs(attrs, self.scope, self.fast_norms)
+        attrs = self.autocast.attrs(norm_attrs(attrs, self.scope, self._fast_norms))
         inputs = tuple([self.book.name(t) for t in read])
         base = plan.name + "_" if plan.in_place else plan.name
         op_name = self._op_name(base)

@@ -8,15 +8,16 @@ construction keeps that. timm models take ``pretrained_cfg.input_size``. Batch 1
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any
 
 import torch
 
-from estimator.errors import BadOptionError, MissingDependencyError, UnknownModelError
-from estimator.frontends.select import MERGED_BRANCHES
+from estimator.errors import MissingDependencyError, UnknownModelError
 from estimator.frontends.torch_source import InputSpec, TorchSource
+from estimator.frontends.zoo_options import RELEASE, split_options
 
 SEGMENTATION_SIZE = 520
 DETECTION_SIZE = 800
@@ -24,7 +25,8 @@ VIDEO_FRAMES = 16
 DEFAULT_SIZE = 224
 _CONSTRUCTOR_OPTIONS = {"weights": None, "weights_backbone": None, "init_weights": False}
 _MERGING_METHODS = ("fuse", "reparameterize", "switch_to_deploy")
-_MERGING = "as it is trained; timm can merge layers of it before inference: timm:{}" + MERGED_BRANCHES
+_MERGING = "as it is trained; timm can merge layers of it before inference: timm:{}?branches=merged"
+_TIMM_OPTIONS = {"branches": ("merged",), "norms": ("fp32",), "release": (RELEASE,)}
 _TORCHVISION_GROUPS = ("segmentation", "video", "detection", "quantization", "optical_flow")
 
 
@@ -135,7 +137,9 @@ def _timm_models() -> tuple[str, ...]:
 
 def _import_timm() -> Any:
     try:
-        import timm
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of torch.jit, which some releases of timm still use
+            import timm
     except ImportError:
         raise MissingDependencyError("timm", "a timm model", "zoo") from None
     return timm
@@ -149,8 +153,13 @@ def timm_names() -> tuple[str, ...]:
 def timm_source(rest: str) -> TorchSource:
     """Resolve ``timm:NAME`` or ``timm:NAME.TAG`` (a tag selects the pretrained configuration, hence the size).
 
-    ``?branches=merged`` after it names the network as timm deploys it: parallel branches of a RepVGG block as one
-    convolution, batch norms folded where the architecture knows how. Without anything to merge it changes nothing.
+    Options may follow, joined by ``&``; where there is nothing to change they change nothing.
+
+    - ``?branches=merged``: the network as timm deploys it, with parallel branches of a RepVGG block as one convolution
+      and batch norms folded where the architecture knows how (``timm.utils.reparameterize_model``).
+    - ``?norms=fp32``: under autocast its norms run in fp32, as without ``--fast-norm`` in timm's benchmark.
+    - ``?release=1.0.15``: as that release of timm made it, in what is known to have changed since
+      (`timm_norms.as_of_release`).
 
     Raises
     ------
@@ -159,7 +168,7 @@ def timm_source(rest: str) -> TorchSource:
     BadOptionError
         Something else follows the name.
     """
-    name, merges = _split_branches(rest)
+    name, options = split_options("timm", rest, _TIMM_OPTIONS)
     timm = _import_timm()
     if not timm.is_model(name.partition(".")[0]):
         raise UnknownModelError(name, _timm_models())
@@ -168,14 +177,14 @@ def timm_source(rest: str) -> TorchSource:
     except RuntimeError:  # an architecture that exists, a tag that does not
         raise UnknownModelError(name, tuple(timm.list_pretrained(name.partition(".")[0] + ".*"))) from None
     size = tuple(config.input_size) if config is not None and config.input_size else (3, DEFAULT_SIZE, DEFAULT_SIZE)
-    create = partial(_create_timm, name, merges=merges)
+    create = partial(_create_timm, name, options)
     return TorchSource(
         name=rest,
         construct=create,
         inputs=(InputSpec((1, *size)),),
         construct_at=lambda image: create(img_size=image),
         guess_inputs=_configured_input,
-        remarks=lambda module: () if merges or not _can_merge(module) else (_MERGING.format(name),),
+        remarks=lambda module: () if "branches" in options or not _can_merge(module) else (_MERGING.format(name),),
     )
 
 
@@ -185,22 +194,25 @@ def _can_merge(model: torch.nn.Module) -> bool:
     return any(hasattr(part, method) for part in parts for method in _MERGING_METHODS)
 
 
-def _split_branches(rest: str) -> tuple[str, bool]:
-    name, query, value = rest.partition("?")
-    if query and query + value != MERGED_BRANCHES:
-        raise BadOptionError(f"cannot read {query + value!r}", where=f"timm:{rest}", expected=MERGED_BRANCHES)
-    return name, bool(query)
-
-
-def _create_timm(name: str, *, merges: bool, **options: Any) -> Any:
+def _create_timm(name: str, options: Mapping[str, str], **arguments: Any) -> Any:
     """Make a model as timm's own benchmark does."""
-    from estimator.frontends.timm_norms import set_fast_norms
+    from estimator.frontends.timm_norms import as_of_release, set_fast_norms
 
     timm = _import_timm()
-    model = timm.create_model(name, pretrained=False, **options)
-    if merges:
+    model = timm.create_model(name, pretrained=False, **arguments)
+    _fill_buffers(model)
+    if "branches" in options:
         model = timm.utils.reparameterize_model(model, inplace=True)
-    return set_fast_norms(model, on=True)
+    set_fast_norms(model, on="norms" not in options)
+    return as_of_release(model, options["release"]) if "release" in options else model
+
+
+def _fill_buffers(model: torch.nn.Module) -> None:
+    """Make the masks and tables that timm's modules leave out where they find their weights on meta."""
+    for module in model.modules():
+        fill = getattr(module, "init_non_persistent_buffers", None)
+        if fill is not None:
+            fill()
 
 
 def _configured_input(module: torch.nn.Module) -> tuple[InputSpec, ...]:

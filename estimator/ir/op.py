@@ -84,10 +84,19 @@ class ConvAttrs:
 
 @dataclass(frozen=True, slots=True)
 class MatmulAttrs:
-    """Whether the last two axes of an operand are stored swapped."""
+    """A product of matrices.
+
+    Attributes
+    ----------
+    transpose_a, transpose_b : bool
+        The last two axes of that operand are stored swapped.
+    outside_autocast : bool
+        Runs where the model switches autocast off: in fp32, whatever the precision's autocast makes of others.
+    """
 
     transpose_a: bool = False
     transpose_b: bool = False
+    outside_autocast: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,13 @@ def has_gaps(tensor: TensorSpec) -> bool:
     return False
 
 
+def spacing(tensor: TensorSpec) -> int:
+    """Return the least distance between elements of a view, in elements: 2 where it takes every other one of a row."""
+    if tensor.strides is None:
+        return 1
+    return min((s for n, s in zip(tensor.shape, tensor.strides, strict=True) if n > 1 and s > 0), default=1)
+
+
 def merge(extents: Sequence[int], strides: Sequence[int]) -> bool:
     """Whether axes can be seen as one axis of a strided view."""
     axes = [(n, s) for n, s in zip(extents, strides, strict=True) if n != 1]

@@ -2,12 +2,15 @@
 
 A linear layer is one kernel only where its input is contiguous. Otherwise `at::linear` calls `at::matmul` and adds the
 bias after it; and a batched product takes one batch axis, so that leading axes which form none are copied into one.
-Attention over anything but [batch, heads, rows, width] has no fused kernel and is spelled out, in fp32. The compiler's
+Attention over anything but [batch, heads, rows, width] has no fused kernel and is spelled out, in fp32; on CPUs, which
+have one such kernel, so is attention with a mask of three axes or with values of another width. The compiler's
 decompositions take the same way, so that this is done to the graph, and what fuses is fused later.
 
 Sources: aten/src/ATen/native/Linear.cpp (linear), LinearAlgebra.cpp (should_fold, _matmul_impl),
-transformers/attention.cpp (_scaled_dot_product_attention_math); seen in what PyTorch 2.4 and 2.14 dispatch. The two
-differ in that 2.4 spells out attention in half precision, and that 2.14's eager autocast folds into weights it casts.
+transformers/attention.cpp (_scaled_dot_product_attention_math), sdp_utils_cpp.cpp (use_flash_attention_cpp); seen in
+what PyTorch 2.4, 2.9 and 2.14 dispatch. They differ in that 2.4 spells out attention in the precision it is
+given, with a plain softmax, that 2.14 adds a batch axis to attention over three, and that its eager autocast folds into
+weights it casts.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from estimator.catalogue.device import UnitKind
 from estimator.dtypes import DType
 from estimator.ir.graph import Graph
 from estimator.ir.op import (
@@ -33,17 +37,24 @@ from estimator.ir.strides import dense_strides, is_contiguous, merge, reorders, 
 from estimator.ir.tensor import Shape, TensorSpec
 
 FUSED_ATTENTION_RANK: Final = 4
+BATCHLESS_ATTENTION_FROM: Final = (2, 10)
+"""PyTorch from which attention over three axes is fused too: not yet in 2.9, in 2.14 (between them assumed)."""
+CURRENT: Final = (2, 14)
+SAFE_ATTENTION_FROM: Final = (2, 5)
+"""PyTorch from which attention is spelt out in fp32, its softmax with a look for rows that are masked throughout."""
 
 
-def as_aten_multiplies(graph: Graph) -> Graph:
+def as_aten_multiplies(graph: Graph, kind: UnitKind, torch_version: tuple[int, int] | None = None) -> Graph:
     """Return `graph` with the copies, batched products and pointwise kernels that its products cost.
 
     Parameters
     ----------
     graph : Graph
         In the dtypes it runs in: a weight that autocast casts asks for no gradient, which decides how it is used.
+    torch_version : tuple of int, optional
+        Major and minor; a current one if None.
     """
-    rewriter = _Rewriter(graph.tensors)
+    rewriter = _Rewriter(graph.tensors, kind, torch_version or CURRENT)
     for op in graph.ops:
         rewriter.visit(op)
     if len(rewriter.ops) == len(graph.ops):  # whatever changes adds ops
@@ -54,8 +65,11 @@ def as_aten_multiplies(graph: Graph) -> Graph:
 class _Rewriter:
     """Walks the ops in execution order."""
 
-    def __init__(self, tensors: Mapping[str, TensorSpec]) -> None:
+    def __init__(self, tensors: Mapping[str, TensorSpec], kind: UnitKind, torch_version: tuple[int, int]) -> None:
         self.tensors = dict(tensors)
+        self.is_safe = torch_version >= SAFE_ATTENTION_FROM
+        self._on_cpu = kind is UnitKind.CPU
+        self._fuses_batchless = torch_version >= BATCHLESS_ATTENTION_FROM
         self.ops: list[Op] = []
 
     def visit(self, op: Op) -> None:
@@ -64,10 +78,19 @@ class _Rewriter:
             self._linear(op)
         elif op.kind is OpKind.MATMUL:
             self._matmul(op)
-        elif op.kind is OpKind.ATTENTION and len(self.tensors[op.inputs[0]].shape) != FUSED_ATTENTION_RANK:
+        elif op.kind is OpKind.ATTENTION and not self._is_fused(op):
             self._spelt_attention(op)
         else:
             self.ops.append(op)
+
+    def _is_fused(self, op: Op) -> bool:
+        """Whether PyTorch has one kernel for an attention."""
+        q, _, v, *mask = (self.tensors[name].shape for name in op.inputs)
+        missing_axes = FUSED_ATTENTION_RANK - len(q)
+        if missing_axes not in ((0, 1) if self._fuses_batchless else (0,)):
+            return False
+        mask_ranks = [len(shape) + missing_axes for shape in mask if len(shape) > 2]
+        return not self._on_cpu or (q[-1] == v[-1] and all(rank == FUSED_ATTENTION_RANK for rank in mask_ranks))
 
     def _linear(self, op: Op) -> None:
         x, weight = self.tensors[op.inputs[0]], self.tensors[op.inputs[1]]
@@ -107,9 +130,11 @@ class _Rewriter:
         self.ops.append(replace(op, inputs=(*names, *op.inputs[2:])))
 
     def _spelt_attention(self, op: Op) -> None:
-        """softmax((q · √s) (k · √s)ᵀ + mask) v in fp32, the softmax with a look for rows that are masked throughout."""
+        """softmax((q · √s) (k · √s)ᵀ + mask) v; if safe, in fp32 and with a look for rows masked throughout."""
         out = self.tensors[op.outputs[0]]
-        q, k, v = (self._in_f32(op, self.tensors[name]) for name in op.inputs[:3])
+        q, k, v = (self.tensors[name] for name in op.inputs[:3])
+        if self.is_safe:
+            q, k, v = (self._in_f32(op, tensor) for tensor in (q, k, v))
         q = self._add(op, "scaled_q", OpKind.BINARY, (q,), replace(q, strides=dense_strides(q)), FunctionAttrs("mul"))
         k = self._add(op, "scaled_k", OpKind.BINARY, (k,), replace(k, strides=dense_strides(k)), FunctionAttrs("mul"))
         swapped = replace(k, shape=_swapped(k.shape), strides=_swapped(strides_of(k)))
@@ -120,11 +145,13 @@ class _Rewriter:
             scores = self._add(op, "masked", OpKind.BINARY, (scores, mask), scores, FunctionAttrs("add"))
         axis = len(scores.shape) - 1
         weights = self._add(op, "softmax", OpKind.SOFTMAX, (scores,), scores, SoftmaxAttrs(axis))
-        hidden = TensorSpec("", scores.shape, DType.BOOL)
-        hidden = self._add(op, "hidden", OpKind.BINARY, (scores,), hidden, FunctionAttrs("eq"))
-        rows = replace(hidden, shape=(*scores.shape[:-1], 1))
-        rows = self._add(op, "hidden_rows", OpKind.REDUCE, (hidden,), rows, ReduceAttrs("all", (axis,), keepdim=True))
-        weights = self._add(op, "weights", OpKind.TERNARY, (rows, weights), scores, FunctionAttrs("where"))
+        if self.is_safe:
+            hidden = TensorSpec("", scores.shape, DType.BOOL)
+            hidden = self._add(op, "hidden", OpKind.BINARY, (scores,), hidden, FunctionAttrs("eq"))
+            rows = replace(hidden, shape=(*scores.shape[:-1], 1))
+            attrs = ReduceAttrs("all", (axis,), keepdim=True)
+            rows = self._add(op, "hidden_rows", OpKind.REDUCE, (hidden,), rows, attrs)
+            weights = self._add(op, "weights", OpKind.TERNARY, (rows, weights), scores, FunctionAttrs("where"))
         if out.dtype is scores.dtype:
             self._product(op, "", (weights, v), out)
             return

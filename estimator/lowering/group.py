@@ -14,7 +14,7 @@ from estimator.catalogue.device import UnitKind
 from estimator.costs.opcost import OpCost
 from estimator.dtypes import DType
 from estimator.ir.op import Op, OpKind
-from estimator.ir.strides import reorders
+from estimator.ir.strides import reorders, spacing
 from estimator.ir.tensor import TensorSpec
 from estimator.lowering.classify import gemm_of, kernel_class, launches_of, window_of
 from estimator.lowering.kernel import Gemm, Kernel, KernelClass
@@ -142,10 +142,20 @@ def _bytes_read(ops: Sequence[Op], leaving: Collection[str], context: OpContext)
             if op.kind in _READ_IN_PART and position == 0:
                 size = min(size, sum(tensors[o].size_bytes for o in op.outputs))
             views = parts.setdefault(root, {})
+            size *= _sector_share(tensors[name])
             views[name] = max(size * share, views.get(name, 0.0))
             strided = strided or _is_permuted(tensors[name])
     sizes = {root: min(round(sum(views.values())), tensors[root].size_bytes) for root, views in parts.items()}
     return sum(sizes.values()), sum(size for root, size in sizes.items() if context.is_constant(root)), strided
+
+
+SECTOR_BYTES: Final = 32
+"""What memory delivers at least (CUDA C++ programming guide, "device memory accesses"; CPUs' lines are twice that)."""
+
+
+def _sector_share(tensor: TensorSpec) -> int:
+    """Bytes moved ÷ bytes read of a view: memory moves sectors, of which one that skips elements uses a part."""
+    return min(spacing(tensor), max(1, SECTOR_BYTES * 8 // tensor.dtype.bits))
 
 
 def _computed_shares(ops: Sequence[Op], leaving: Collection[str], context: OpContext) -> list[float]:

@@ -17,7 +17,7 @@ from functools import partial
 
 from estimator.dtypes import DType, Precision
 from estimator.ir.graph import Graph
-from estimator.ir.op import FunctionAttrs, NormAttrs, Op, OpKind, ReduceAttrs
+from estimator.ir.op import FunctionAttrs, MatmulAttrs, NormAttrs, Op, OpKind, ReduceAttrs
 from estimator.ir.strides import dense_strides
 from estimator.ir.tensor import TensorRole, TensorSpec
 from estimator.lowering.known import OncePerSpec
@@ -144,6 +144,8 @@ _PROMOTING_KINDS = frozenset({OpKind.BINARY, OpKind.TERNARY, OpKind.CONCAT})
 
 def _policy(op: Op) -> _Policy:
     kind, attrs = op.kind, op.attrs
+    if isinstance(attrs, MatmulAttrs) and attrs.outside_autocast:
+        return _Policy.FP32
     if kind in _LOWER_KINDS:
         return _Policy.LOWER
     if isinstance(attrs, NormAttrs):

@@ -21,11 +21,18 @@ from estimator.lowering.kernel import Kernel
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a lowering may know of where it runs."""
+    """What a lowering may know of where it runs.
+
+    Attributes
+    ----------
+    torch_version : tuple of int or None
+        Of the PyTorch that runs it, major and minor; None for a current one.
+    """
 
     unit_kind: UnitKind
     precision: Precision
     layout: str
+    torch_version: tuple[int, int] | None = None
 
 
 class OpContext(Protocol):

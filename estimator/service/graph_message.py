@@ -123,7 +123,7 @@ READER_OF: Final[Mapping[str, Callable[[pb.OpAttrs], ir.Attrs]]] = {
         m.conv.transposed,
         m.conv.channels_last,
     ),
-    "matmul": lambda m: ir.MatmulAttrs(m.matmul.transpose_a, m.matmul.transpose_b),
+    "matmul": lambda m: ir.MatmulAttrs(m.matmul.transpose_a, m.matmul.transpose_b, m.matmul.outside_autocast),
     "einsum": lambda m: ir.EinsumAttrs(m.einsum.equation),
     "attention": lambda m: ir.AttentionAttrs(m.attention.causal, m.attention.grouped_query),
     "rnn": lambda m: ir.RnnAttrs(

@@ -245,12 +245,14 @@ class ConvAttrs(_message.Message):
     def __init__(self, kernel: _Optional[_Iterable[int]] = ..., stride: _Optional[_Iterable[int]] = ..., padding: _Optional[_Iterable[int]] = ..., dilation: _Optional[_Iterable[int]] = ..., groups: _Optional[int] = ..., transposed: _Optional[bool] = ..., channels_last: _Optional[bool] = ...) -> None: ...
 
 class MatmulAttrs(_message.Message):
-    __slots__ = ("transpose_a", "transpose_b")
+    __slots__ = ("transpose_a", "transpose_b", "outside_autocast")
     TRANSPOSE_A_FIELD_NUMBER: _ClassVar[int]
     TRANSPOSE_B_FIELD_NUMBER: _ClassVar[int]
+    OUTSIDE_AUTOCAST_FIELD_NUMBER: _ClassVar[int]
     transpose_a: bool
     transpose_b: bool
-    def __init__(self, transpose_a: _Optional[bool] = ..., transpose_b: _Optional[bool] = ...) -> None: ...
+    outside_autocast: bool
+    def __init__(self, transpose_a: _Optional[bool] = ..., transpose_b: _Optional[bool] = ..., outside_autocast: _Optional[bool] = ...) -> None: ...
 
 class EinsumAttrs(_message.Message):
     __slots__ = ("equation",)

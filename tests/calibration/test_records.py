@@ -48,14 +48,15 @@ TIMM = "timm:repvgg_a0,256x3x224x224,rtx4090,gpu,torch-eager,amp-fp16,nchw,45.6,
     [
         (TIMM, "timm:repvgg_a0?branches=merged"),
         (TIMM.replace("torch 2.9", "torch 2.10.1 cuda 13.0"), "timm:repvgg_a0?branches=merged"),
-        (TIMM.replace("torch 2.9", "torch 2.4 cuda 12.4"), "timm:repvgg_a0"),
+        (TIMM.replace("torch 2.9", "torch 2.8"), "timm:repvgg_a0"),
+        (TIMM.replace("torch 2.9", "torch 2.4 cuda 12.4"), "timm:repvgg_a0?release=1.0.15"),
         (TIMM.replace("torch 2.9", ""), "timm:repvgg_a0"),
         (TIMM.replace("pytorch-image-models results", "measured here"), "timm:repvgg_a0"),
         (TIMM.replace("repvgg_a0", "repvgg_a0?branches=merged"), "timm:repvgg_a0?branches=merged"),
         (TIMM.replace("timm:", "torchvision:"), "torchvision:repvgg_a0"),
     ],
 )
-def test_timms_own_results_are_of_merged_branches_from_torch_2_9_on(tmp_path, line, network):
+def test_timms_own_results_are_of_what_its_benchmark_then_made_of_a_model(tmp_path, line, network):
     path = tmp_path / "r.csv"
     path.write_text(f"{HEADER}\n{line}\n")
     (record,) = read_records(path)

@@ -341,10 +341,16 @@ class TestTimm:
         plain, merged = load_graph("timm:test_resnet"), load_graph("timm:test_resnet?branches=merged")
         assert merged == replace(plain, name="test_resnet?branches=merged")
 
-    def test_nothing_else_may_follow_the_name(self):
-        with pytest.raises(BadOptionError, match="branches=split") as caught:
-            load_graph("timm:repvgg_a0?branches=split")
-        assert "?branches=merged" in str(caught.value)
+    @pytest.mark.parametrize("query", ["branches=split", "branches=merged&branches=merged", "release=new", "fp32", "&"])
+    def test_nothing_else_may_follow_the_name(self, query: str):
+        with pytest.raises(BadOptionError) as caught:
+            load_graph(f"timm:repvgg_a0?{query}")
+        assert "?branches=merged or ?norms=fp32 or ?release=" in str(caught.value)
+
+    def test_masks_of_shifted_windows_are_there_although_no_weight_is(self):
+        """Swin-T: six of twelve blocks shift their windows, the last by nothing, since 7 × 7 is all there is."""
+        graph = load_graph("timm:swin_tiny_patch4_window7_224")
+        assert sum(name.endswith(".attn_mask") for name in graph.tensors) == 5
 
     def test_an_unknown_name_lists_the_nearest(self):
         with pytest.raises(UnknownModelError) as caught:
@@ -368,6 +374,22 @@ def test_timms_own_norms_are_fast_and_pytorchs_are_not():
 
     assert fast("timm:davit_tiny") == {True}  # timm.layers.LayerNorm
     assert fast("timm:twins_svt_small") == {False}  # torch.nn.LayerNorm
+    assert fast("timm:davit_tiny?norms=fp32") == {False}
+
+
+@pytest.mark.parametrize(
+    ("model", "release", "fast"),
+    [
+        ("vit_tiny_patch16_224", "1.0.15", {"layer": False}),
+        ("vit_tiny_patch16_224", "1.0.16", {"layer": True}),
+        ("deit_tiny_distilled_patch16_224", "1.0.8", {"layer": False}),  # a subclass
+        ("davit_tiny", "1.0.8", {"layer": True}),  # timm.layers.LayerNorm in a class of its own
+        ("vit_tiny_r_s16_p8_224", "1.0.8", {"layer": False, "group": True}),  # what its backbone norms is not its own
+    ],
+)
+def test_vision_transformers_had_pytorchs_norms_until_timm_1_0_16(model: str, release: str, fast: dict[str, bool]):
+    norms = [op.attrs for op in load_graph(f"timm:{model}?release={release}").ops if isinstance(op.attrs, NormAttrs)]
+    assert {a.function: a.keeps_low_precision for a in norms if a.function != "batch"} == fast
 
 
 def test_a_norm_that_its_owner_made_fast_is_recorded_so_and_left_so():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch._prims_common import is_non_overlapping_and_dense_or_false
 
 from estimator.dtypes import DType
-from estimator.ir.strides import has_gaps, is_contiguous
+from estimator.ir.strides import has_gaps, is_contiguous, spacing
 from estimator.ir.tensor import TensorSpec
 
 SHAPE = (2, 6, 4, 3)
@@ -39,6 +39,20 @@ def test_gaps_are_what_pytorch_calls_overlapping_or_not_dense(view: torch.Tensor
 @given(views())
 def test_contiguous_is_what_pytorch_calls_so(view: torch.Tensor):
     assert is_contiguous(spec(view)) is view.is_contiguous()
+
+
+@pytest.mark.parametrize(
+    ("view", "elements"),
+    [
+        (torch.empty(4, 6), 1),
+        (torch.empty(4, 6)[:, ::2], 2),
+        (torch.empty(4, 6)[:, 1:2], 6),  # a column
+        (torch.empty(4, 6)[1:2, :1].expand(3, 5), 1),  # one element, repeated
+        (torch.empty(2, 3, 4, 4).permute(0, 2, 3, 1), 1),  # something is innermost still
+    ],
+)
+def test_elements_of_a_view_lie_as_far_apart_as_its_innermost_axis_says(view: torch.Tensor, elements: int):
+    assert spacing(spec(view)) == elements
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -68,7 +68,7 @@ def both(module: nn.Module, *inputs: Tensor) -> tuple[list[str], list[str]]:
     """(what PyTorch dispatches, what the rewritten record of the same module launches)."""
     with torch.no_grad(), Dispatched() as dispatched:
         module(*inputs)
-    return dispatched.labels, launched(as_aten_multiplies(record_module(module, inputs, name="m")))
+    return dispatched.labels, launched(as_aten_multiplies(record_module(module, inputs, name="m"), UnitKind.GPU))
 
 
 INPUTS = {
@@ -121,7 +121,7 @@ def test_attention_over_five_axes_is_spelt_out_in_fp32_as_pytorch_does():
     module = Apply(F.scaled_dot_product_attention)
     with torch.no_grad(), Dispatched() as dispatched:
         module(q, k, v)
-    graph = as_aten_multiplies(record_module(module, (q, k, v), name="m"))
+    graph = as_aten_multiplies(record_module(module, (q, k, v), name="m"), UnitKind.GPU)
     ours = [op for op in graph.ops if op.kind in (OpKind.COPY, OpKind.MATMUL, OpKind.CAST)]
     assert [KINDS[op.kind] for op in ours].count("copy") == dispatched.labels.count("copy")
     assert [KINDS[op.kind] for op in ours].count("batch") == dispatched.labels.count("batch") == 2
@@ -131,9 +131,54 @@ def test_attention_over_five_axes_is_spelt_out_in_fp32_as_pytorch_does():
     assert {graph.tensors[name].dtype for op in products for name in op.inputs} == {DType.F32}
 
 
+def spelt_kinds(inputs: Sequence[torch.Tensor], kind: UnitKind, torch_version: tuple[int, int]) -> list[OpKind]:
+    """What attention is carried out as, copies and views apart."""
+    graph = record_module(Apply(F.scaled_dot_product_attention), inputs, name="m")
+    ops = as_aten_multiplies(graph, kind, torch_version).ops
+    return [op.kind for op in ops if op.kind not in (OpKind.COPY, OpKind.VIEW)]
+
+
+PLAIN_SOFTMAX = [OpKind.BINARY, OpKind.BINARY, OpKind.MATMUL, OpKind.SOFTMAX, OpKind.MATMUL]
+
+
+def test_attention_over_five_axes_stays_in_half_precision_before_pytorch_2_5():
+    q, k, v = meta(2, 7, 3, 2, 4).permute(2, 0, 3, 1, 4).unsqueeze(1).to(torch.float16).unbind(0)
+    assert spelt_kinds((q, k, v), UnitKind.GPU, (2, 4)) == PLAIN_SOFTMAX
+    assert OpKind.CAST in spelt_kinds((q, k, v), UnitKind.GPU, (2, 5))
+
+
+ONE_KERNEL = [OpKind.ATTENTION]
+HEADS = meta(2, 3, 6, 8)
+ATTENTIONS: dict[str, tuple[Sequence[torch.Tensor], bool, bool]] = {
+    "four axes": ([HEADS] * 3, True, True),
+    "a mask for all": ([HEADS] * 3 + [meta(6, 6)], True, True),
+    "a mask a head": ([HEADS] * 3 + [meta(3, 6, 6)], False, True),
+    "that mask with a batch axis": ([HEADS] * 3 + [meta(1, 3, 6, 6)], True, True),
+    "wider values": ([HEADS, HEADS, meta(2, 3, 6, 16)], False, True),
+    "three axes": ([HEADS[0]] * 3, False, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ATTENTIONS)
+def test_which_attention_has_a_kernel_of_its_own_is_what_pytorch_2_9_dispatches(case: str):
+    """CPUs as seen in 2.4.1, 2.9.0 and 2.14.1, which agree on these; GPUs: inductor's choice in 2.14, by rank."""
+    inputs, on_cpu, on_gpu = ATTENTIONS[case]
+    assert (spelt_kinds(inputs, UnitKind.CPU, (2, 9)) == ONE_KERNEL) is on_cpu
+    assert (spelt_kinds(inputs, UnitKind.GPU, (2, 9)) == ONE_KERNEL) is on_gpu
+
+
+@pytest.mark.parametrize("case", ATTENTIONS)
+def test_a_cpu_spells_out_what_this_pytorch_does(case: str):
+    inputs, _, _ = ATTENTIONS[case]
+    with torch.no_grad(), Dispatched() as dispatched:
+        F.scaled_dot_product_attention(*[torch.zeros(tensor.shape) for tensor in inputs])
+    ours = spelt_kinds(inputs, UnitKind.CPU, torch_version=(2, 14))
+    assert (ours == ONE_KERNEL) is (dispatched.labels.count("batch") == 0)
+
+
 def test_attention_over_four_axes_stays_one_kernel():
     graph = record_module(Apply(F.scaled_dot_product_attention), [meta(2, 3, 5, 4)] * 3, name="m")
-    assert as_aten_multiplies(graph) is graph
+    assert as_aten_multiplies(graph, UnitKind.GPU) is graph
 
 
 def kernels(runtime: str) -> list[Kernel]:

@@ -34,9 +34,43 @@ def test_an_activation_and_its_batch_norm_count_their_special_functions(unit, co
     assert (kernel.elements, kernel.outer_extent) == (1024 * (unit is UnitKind.CPU), 0)
 
 
-def test_a_softmax_has_one_outer_iteration_per_row():
-    (kernel,) = kernels("input x f32[4,8]\na f32[4,8] = softmax(x) axis=1\noutput a\n")
-    assert (kernel.elements, kernel.outer_extent) == (32, 4)
+def test_a_softmax_stores_its_exp_and_divides_in_a_second_loop():
+    """Each reads and writes 32 elements of 4 bytes, row by row."""
+    loops = kernels("input x f32[4,8]\na f32[4,8] = softmax(x) axis=1\noutput a\n")
+    assert [(k.elements, k.outer_extent, k.bytes_read, k.bytes_written) for k in loops] == [(32, 4, 128, 128)] * 2
+    division = 32 * CPU_COSTS.functions["div"]
+    assert [k.special_flops for k in loops] == [32 * CPU_COSTS.softmax - division, division]
+
+
+def test_a_softmax_on_a_gpu_is_one_loop():
+    assert len(kernels("input x f32[4,8]\na f32[4,8] = softmax(x) axis=1\noutput a\n", UnitKind.GPU)) == 1
+
+
+CONVOLVED = """\
+input x f32[1,32,64,64]
+parameter u f32[32,32,3,3]
+parameter v f32[32,64,3,3]
+p f32[1,32,64,64] = conv(x, u) kernel=[3,3] stride=[1,1] padding=[1,1] dilation=[1,1]
+q f32[1,32,64,64] = conv(x, u) kernel=[3,3] stride=[1,1] padding=[1,1] dilation=[1,1]
+a f32[1,32,64,64] = activation(p) function=relu
+b f32[1,32,64,64] = activation(q) function=relu
+c f32[1,64,64,64] = concat(LEFT, b) axis=1
+y f32[1,32,64,64] = conv(c, v) kernel=[3,3] stride=[1,1] padding=[1,1] dilation=[1,1]
+z f32[1,32,64,64] = conv(c, v) kernel=[3,3] stride=[1,1] padding=[1,1] dilation=[1,1]
+output y
+output z
+"""
+
+
+def test_a_concatenation_of_what_loops_compute_is_converted_once_for_all_its_convolutions():
+    (conversion,) = [k for k in kernels(CONVOLVED.replace("LEFT", "a")) if k.kernel_class is KernelClass.TRANSPOSE]
+    assert conversion.bytes_read == conversion.bytes_written == 4 * 64 * 64 * 64
+
+
+def test_a_concatenation_of_what_a_convolution_computed_is_channels_last_as_it_is():
+    """The operand that a convolution wrote, or has read, is stored in channels-last, and the others follow it."""
+    assert KernelClass.TRANSPOSE not in {k.kernel_class for k in kernels(CONVOLVED.replace("LEFT", "p"))}
+    assert KernelClass.TRANSPOSE not in {k.kernel_class for k in kernels(CONVOLVED.replace("LEFT", "x"))}
 
 
 def test_a_mean_over_pixels_has_one_outer_iteration_per_cache_line_of_channels():
@@ -50,11 +84,12 @@ def test_a_mean_over_channels_has_one_outer_iteration_per_pixel():
 
 
 def test_a_group_norm_has_one_outer_iteration_per_group():
-    (kernel,) = kernels(
+    loops = kernels(
         "input x f32[1,16,8,8]\nparameter s f32[16]\nparameter b f32[16]\n"
         "n f32[1,16,8,8] = norm(x, s, b) function=group groups=2\noutput n\n"
     )
-    assert kernel.outer_extent == 2
+    assert [k.outer_extent for k in loops] == [2, 2]
+    assert [k.bytes_written for k in loops] == [4 * 1024, 0]  # what is normalised, and the statistics for it
 
 
 STANDARDISED = (

@@ -117,6 +117,23 @@ def test_a_fast_norm_runs_in_autocasts_type_and_a_plain_precision_knows_no_diffe
     assert in_half.tensors == apply_precision(parse_graph(NORM), Precision.FP16).tensors
 
 
+def test_a_product_outside_autocast_is_of_fp32_and_leaves_fp32():
+    text = """\
+graph guarded
+input x f32[2,4,8]
+parameter w f32[4,8]
+h f32[2,4,4] = linear(x, w)
+y f32[2,4,4] = matmul(h, h) outside_autocast=true
+output y
+"""
+    graph = apply_precision(parse_graph(text), Precision.AMP_FP16)
+    assert graph.tensors["h"].dtype is DType.F16
+    product = graph.producer_of["y"]
+    assert {graph.tensors[name].dtype for name in (*product.inputs, *product.outputs)} == {DType.F32}
+    in_half = apply_precision(parse_graph(text), Precision.FP16)
+    assert in_half.tensors["y"].dtype is DType.F16
+
+
 def test_a_cast_closes_the_gaps_of_a_view_and_keeps_its_order():
     graph = parse_graph("""\
 graph view

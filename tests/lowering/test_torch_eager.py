@@ -119,3 +119,33 @@ def test_a_convolution_of_some_channels_copies_them_first(runtime: str, strides:
 @pytest.mark.parametrize("strides", ["128,1,32,8", "128,16,4,1", "16,32,4,1"])
 def test_a_convolution_of_a_dense_tensor_copies_nothing_in_whatever_order_it_is(strides: str):
     assert slice_convolution("torch-eager", strides) == []
+
+
+@pytest.mark.parametrize(
+    ("dtype", "step", "moved"),
+    [("f16", 2, 2), ("f16", 64, 16), ("f32", 64, 8)],  # a sector of 32 bytes holds 16 halves or 8 words
+)
+def test_reading_spaced_elements_moves_the_sectors_that_they_lie_in(dtype: str, step: int, moved: int):
+    graph = parse_graph(f"""\
+graph spaced
+input x {dtype}[512,{4 * step}]
+v {dtype}[512,4] strides[{4 * step},{step}] = view(x) function=slice
+y {dtype}[512,4] = unary(v) function=neg
+output y
+""")
+    precision = Precision.FP16 if dtype == "f16" else Precision.FP32
+    (kernel,) = lower(graph, runtime_rules("torch-eager"), Target(UnitKind.GPU, precision, "nchw")).kernels
+    assert kernel.bytes_read == moved * kernel.bytes_written
+
+
+def test_both_halves_of_interleaved_elements_move_them_once():
+    graph = parse_graph("""\
+graph pairs
+input x f32[512,8]
+even f32[512,4] strides[8,2] = view(x) function=slice
+odd f32[512,4] strides[8,2] = view(x) function=slice
+y f32[512,4] = binary(even, odd) function=add
+output y
+""")
+    (kernel,) = lower(graph, runtime_rules("torch-eager"), Target(UnitKind.GPU, Precision.FP32, "nchw")).kernels
+    assert kernel.bytes_read == 4 * 512 * 8

@@ -25,19 +25,21 @@ BATCH = 4
 OPERATORS = {
     "_to_copy": "cast", "clone": "copy", "constant_pad_nd": "copy", "cat": "join", "mm": "product", "addmm": "product",
     "bmm": "product", "convolution": "convolution", "native_layer_norm": "norm", "cudnn_batch_norm": "batch norm",
-    "native_batch_norm": "batch norm", "_softmax": "softmax", "mean": "reduction", "avg_pool2d": "pool",
-    "max_pool2d_with_indices": "pool",
+    "native_batch_norm": "batch norm", "native_group_norm": "norm", "_softmax": "softmax", "_safe_softmax": "softmax",
+    "mean": "reduction", "sum": "reduction", "avg_pool2d": "pool", "max_pool2d_with_indices": "pool",
 }  # fmt: skip
 CLASSES = {
     KernelClass.CAST: "cast", KernelClass.COPY: "copy", KernelClass.TRANSPOSE: "copy", KernelClass.CONCAT: "join",
     KernelClass.MATMUL: "product", KernelClass.MATVEC: "product", KernelClass.BATCHED_MATMUL: "product",
     KernelClass.CONV_STEM: "convolution", KernelClass.CONV_DENSE: "convolution", KernelClass.NORM: "batch norm",
     KernelClass.CONV_POINTWISE: "convolution", KernelClass.CONV_DEPTHWISE: "convolution",
+    KernelClass.CONV_GROUPED: "convolution",
     KernelClass.NORM_REDUCE: "norm", KernelClass.SOFTMAX: "softmax", KernelClass.REDUCE: "reduction",
     KernelClass.POOL: "pool",
 }  # fmt: skip
 MODELS = {
     "resnet18": (), "densenet121": (), "inception_next_tiny": ("copy",), "ghostnet_050": (), "rdnet_tiny": ("copy",),
+    "hrnet_w18_small": (), "dpn48b": (), "resnetv2_50x1_bit": (), "resnest14d": (), "cspresnext50": ("copy",),
     "convnext_atto": ("copy",), "levit_128s": ("copy",), "mixer_s32_224": ("copy",), "resmlp_12_224": ("copy",),
 }  # fmt: skip
 """And what cannot be compared: layer norms, softmax and convolutions copy a view inside, and 2.14's autocast

@@ -6,7 +6,7 @@ Sources are PyTorch 2.4: torch/_inductor/codegen/cpp.py (loops), torch/_inductor
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -16,7 +16,7 @@ from estimator.lowering.aten_convolution import needs_columns, takes_onednn
 from estimator.lowering.group import channels_last
 from estimator.lowering.kernel import Kernel, KernelClass, moving_kernel, passing_kernel
 from estimator.lowering.patterns import PRODUCT_KINDS, computes_statistics
-from estimator.lowering.rule import Expansion, OpContext
+from estimator.lowering.rule import Expansion, KernelContext, OpContext
 from estimator.lowering.runtimes.inductor_loops import on_cpu
 from estimator.lowering.runtimes.special_functions import CPU_COSTS, special_flops
 
@@ -179,6 +179,50 @@ PLAIN_CONVOLUTION: Final = Expansion(
 )
 
 
+CONVERTS_CONCATENATION: Final = "converts a concatenation"
+"""Role of the first convolution to read a concatenation that is stored in nchw."""
+
+
+def layout_roles(context: KernelContext) -> Mapping[str, str]:
+    """Find the convolutions that convert a concatenation to channels-last first, by name.
+
+    It is stored in channels-last if an operand is by then: what a convolution has computed or has read, or another
+    such concatenation. Operands that its own loops compute, and slices, are not.
+    """
+    stored_last: set[str] = set()
+    plain: set[str] = set()
+    roles: dict[str, str] = {}
+    for op in context.kernel_ops:
+        if op.kind is OpKind.CONV:
+            if op.inputs[0] in plain:
+                plain.remove(op.inputs[0])
+                roles[op.name] = CONVERTS_CONCATENATION
+            else:
+                stored_last.add(op.inputs[0])
+            stored_last.add(op.outputs[0])
+        elif op.kind is OpKind.CONCAT:
+            (stored_last if stored_last.intersection(op.inputs) else plain).add(op.outputs[0])
+    return roles
+
+
+def _converts_concatenation(op: Op, context: OpContext) -> bool:
+    return context.role(op) == CONVERTS_CONCATENATION
+
+
+def _to_channels_last(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
+    x = context.graph.tensors[op.inputs[0]]
+    yield passing_kernel(kernel, "to_nhwc", KernelClass.TRANSPOSE, x.size_bytes, elements=x.numel)
+
+
+CONVERTED_CONCATENATIONS: Final = Expansion(
+    "convolution of a concatenation in nchw",
+    _converts_concatenation,
+    _to_channels_last,
+    why="a concatenation takes the layout of operands in memory; where loops compute them all there is none yet",
+    source="torch/_inductor/ir.py: ConcatKernel.create",
+)
+
+
 def _convolves_slice(op: Op, context: OpContext) -> bool:
     """Match convolutions of a part of a tensor: some of its channels, where channels are innermost."""
     if not on_cpu(context) or op.kind is not OpKind.CONV or _runs_plain(op, context):
@@ -199,3 +243,50 @@ COPIED_SLICES: Final = Expansion(
     why="oneDNN takes dense tensors: a part of a tensor's channels is copied first",
     source="aten/src/ATen/native/Convolution.cpp, _convolution: input.contiguous(backend_memory_format)",
 )
+
+
+def _is_softmax(op: Op, context: OpContext) -> bool:
+    return on_cpu(context) and op.kind is OpKind.SOFTMAX
+
+
+def _two_loops(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
+    out = context.graph.tensors[op.outputs[0]]
+    dividing = out.numel * CPU_COSTS.functions["div"]
+    yield replace(kernel, special_flops=kernel.special_flops - dividing)
+    loop = passing_kernel(kernel, "normalise", KernelClass.SOFTMAX, out.size_bytes, elements=out.numel)
+    yield replace(loop, special_flops=dividing, outer_extent=kernel.outer_extent)
+
+
+SOFTMAX_LOOPS: Final = Expansion(
+    "softmax in two loops",
+    _is_softmax,
+    _two_loops,
+    why="its exp is stored, since the sum and the division both read it; a loop of its own sums and divides",
+    source="torch/_inductor/ir.py: StorageBox.should_realize_on_reuse",
+    replaces=True,
+)
+
+
+def _is_group_norm(op: Op, context: OpContext) -> bool:
+    return on_cpu(context) and isinstance(op.attrs, NormAttrs) and op.attrs.function == "group"
+
+
+def _statistics(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
+    x = context.graph.tensors[op.inputs[0]]
+    loop = moving_kernel(
+        kernel, "statistics", KernelClass.NORM_REDUCE, bytes_read=kernel.bytes_read, bytes_written=0,
+        other_flops=2 * x.numel, elements=x.numel,
+    )  # fmt: skip
+    yield replace(loop, special_flops=0, outer_extent=kernel.outer_extent)
+
+
+GROUP_STATISTICS: Final = Expansion(
+    "statistics of a group norm",
+    _is_group_norm,
+    _statistics,
+    why="its rows are groups of channels, its affine runs along channels: two loops over different extents",
+    source="torch/_decomp/decompositions.py: native_group_norm",
+)
+EXPANSIONS: Final = (
+    PLAIN_CONVOLUTION, COLUMNS, COPIED_SLICES, CONVERTED_CONCATENATIONS, SOFTMAX_LOOPS, GROUP_STATISTICS,
+)  # fmt: skip

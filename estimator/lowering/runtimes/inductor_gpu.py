@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from estimator.catalogue.device import UnitKind
 from estimator.ir.op import ConvAttrs, Op, OpKind
 from estimator.ir.tensor import Shape
 from estimator.lowering.classify import gemm_of
@@ -49,8 +48,6 @@ def refine(kernel: Kernel, ops: Sequence[Op], context: OpContext) -> Kernel:
 
 def layout_roles(context: KernelContext) -> Mapping[str, str]:
     """Say of convolutions that they run in nchw, where inductor does not make a graph channels-last."""
-    if context.target.unit_kind is not UnitKind.GPU:
-        return {}
     convolutions = [op for op in context.kernel_ops if op.kind is OpKind.CONV]
     macs: Counter[str] = Counter()
     for op in convolutions:

@@ -76,7 +76,7 @@ def _one_thread_per_pixel(op: Op, context: OpContext, kernel: Kernel) -> Iterabl
 RULES = RuntimeRules(
     name="torch-eager",
     rules=(),
-    rewrite=lambda graph, target: as_aten_multiplies(graph),
+    rewrite=lambda graph, target: as_aten_multiplies(graph, target.unit_kind, target.torch_version),
     expansions=(
         Expansion(
             "conv bias",
