@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from estimator.errors import BadOptionError
 
-RELEASE = "a release such as 1.0.15"
+RELEASE = "1.0.15 (or another)"
 _SPELLINGS = {RELEASE: re.compile(r"\d+(\.\d+){1,3}")}
 
 
