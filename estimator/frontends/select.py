@@ -7,7 +7,7 @@ References
 ----------
 ``file.onnx`` · ``file.tflite`` · ``file.pt2`` · ``saved_model/`` · ``file.{pb,meta,keras}`` · ``graph.json``
     A file; the suffix (or the directory's content) decides.
-``torchvision:NAME`` · ``timm:NAME[?branches=merged]`` · ``transformers:CONFIG.json[?phase=prefill|decode]``
+``torchvision:NAME`` · ``timm:NAME[?option=value]`` · ``transformers:CONFIG.json[?phase=prefill|decode]``
     A model zoo; weights are random and never allocated.
 ``pkg.module:callable``
     The user's own code, imported from the working directory; returns an ``nn.Module``. Runs code: never for a service.

@@ -32,22 +32,15 @@ def as_of_release(model: Module, release: str) -> Module:
     Vision transformers had ``nn.LayerNorm`` unless told otherwise until 1.0.16, fast norm or not: networks of that
     class take 6 % longer in records of 1.0.8 than in those of 1.0.24, others do not (ADR 0011).
     """
-    if _numbers(release) >= _VISION_TRANSFORMERS_FAST_FROM:
-        return model
     from timm.layers import LayerNorm
     from timm.models.vision_transformer import VisionTransformer
 
-    for transformer in model.modules():
-        if not isinstance(transformer, VisionTransformer):
-            continue
-        for path, norm in transformer.named_modules():
+    numbers = tuple(map(int, release.split(".")))
+    if numbers < _VISION_TRANSFORMERS_FAST_FROM and isinstance(model, VisionTransformer):
+        for path, norm in model.named_modules():
             if type(norm) is LayerNorm and not path.startswith("patch_embed."):  # a backbone's are its own
                 norm._fast_norm = False
     return model
-
-
-def _numbers(release: str) -> tuple[int, ...]:
-    return tuple(map(int, release.split(".")))
 
 
 def fast_norms(model: Module) -> frozenset[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from estimator.errors import BadOptionError
 
 RELEASE = "1.0.15 (or another)"
-_SPELLINGS = {RELEASE: re.compile(r"\d+(\.\d+){1,3}")}
+_VERSION = re.compile(r"\d+(\.\d+){1,3}")
 
 
 def split_options(scheme: str, rest: str, allowed: Mapping[str, tuple[str, ...]]) -> tuple[str, dict[str, str]]:
@@ -28,13 +28,12 @@ def split_options(scheme: str, rest: str, allowed: Mapping[str, tuple[str, ...]]
     options: dict[str, str] = {}
     for part in query.split("&") if query else ():
         key, _, value = part.partition("=")
-        if key in options or not any(_reads(value, spelling) for spelling in allowed.get(key, ())):
+        if key in options or not any(_is(value, choice) for choice in allowed.get(key, ())):
             expected = " or ".join(f"?{k}={v}" for k, values in allowed.items() for v in values)
             raise BadOptionError(f"cannot read {part!r}", where=f"{scheme}:{rest}", expected=expected)
         options[key] = value
     return name, options
 
 
-def _reads(value: str, spelling: str) -> bool:
-    pattern = _SPELLINGS.get(spelling)
-    return value == spelling if pattern is None else pattern.fullmatch(value) is not None
+def _is(value: str, choice: str) -> bool:
+    return _VERSION.fullmatch(value) is not None if choice == RELEASE else value == choice

@@ -11,7 +11,7 @@ from estimator.ir.strides import has_gaps
 from estimator.lowering.group import channels_last
 from estimator.lowering.kernel import Kernel, KernelClass, passing_kernel
 from estimator.lowering.patterns import is_depthwise
-from estimator.lowering.rule import Expansion, OpContext
+from estimator.lowering.rule import Expansion, OpContext, passes_input
 
 
 def runs_on_tensor_cores(op: Op, context: OpContext) -> bool:
@@ -40,14 +40,10 @@ def _convolves_slice(op: Op, context: OpContext) -> bool:
     return has_gaps(context.graph.tensors[op.inputs[0]])
 
 
-def _copy_of_slice(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
-    yield passing_kernel(kernel, "contiguous", KernelClass.COPY, context.graph.tensors[op.inputs[0]].size_bytes)
-
-
 COPIED_SLICES: Final = Expansion(
     "convolution of a slice",
     _convolves_slice,
-    _copy_of_slice,
+    passes_input("contiguous", KernelClass.COPY),
     why="a convolution of some of a tensor's channels copies them first: cuDNN takes dense tensors",
     source="aten/src/ATen/native/Convolution.cpp, _convolution: input.contiguous(backend_memory_format)",
 )

@@ -143,7 +143,7 @@ def moving_kernel(
     return replace(
         beside, name=f"{beside.name}.{name}", kernel_class=kernel_class, macs=0, other_flops=other_flops,
         bytes_read=bytes_read, bytes_written=bytes_written, weight_bytes=0, gemm=Gemm(), taps=1, stride=1,
-        strided=False, fused_ops=0, elements=elements, outer_extent=0,
+        strided=False, fused_ops=0, special_flops=0, elements=elements, outer_extent=0,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from estimator.catalogue.device import UnitKind
 from estimator.dtypes import DType, Precision
 from estimator.ir.graph import Graph, SpecBook
 from estimator.ir.op import Op
-from estimator.lowering.kernel import Kernel
+from estimator.lowering.kernel import Kernel, KernelClass, passing_kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +148,24 @@ class Expansion:
     source: str
     replaces: bool = False
     among: GraphPredicate | None = None
+
+
+def passes_input(
+    name: str, kernel_class: KernelClass, *, in_loop: bool = False
+) -> Callable[[Op, OpContext, Kernel], Iterable[Kernel]]:
+    """Make the `kernels` of an expansion that reads an op's first input and writes it in another order.
+
+    Parameters
+    ----------
+    in_loop : bool
+        In generated code, whose loops are timed by their elements.
+    """
+
+    def kernels(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
+        x = context.graph.tensors[op.inputs[0]]
+        yield passing_kernel(kernel, name, kernel_class, x.size_bytes, elements=x.numel if in_loop else 0)
+
+    return kernels
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from estimator.lowering.aten_convolution import needs_columns, takes_onednn
 from estimator.lowering.group import channels_last
 from estimator.lowering.kernel import Kernel, KernelClass, moving_kernel, passing_kernel
 from estimator.lowering.patterns import PRODUCT_KINDS, computes_statistics
-from estimator.lowering.rule import Expansion, KernelContext, OpContext
+from estimator.lowering.rule import Expansion, KernelContext, OpContext, passes_input
 from estimator.lowering.runtimes.inductor_loops import on_cpu
 from estimator.lowering.runtimes.special_functions import CPU_COSTS, special_flops
 
@@ -209,15 +209,10 @@ def _converts_concatenation(op: Op, context: OpContext) -> bool:
     return context.role(op) == CONVERTS_CONCATENATION
 
 
-def _to_channels_last(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
-    x = context.graph.tensors[op.inputs[0]]
-    yield passing_kernel(kernel, "to_nhwc", KernelClass.TRANSPOSE, x.size_bytes, elements=x.numel)
-
-
 CONVERTED_CONCATENATIONS: Final = Expansion(
     "convolution of a concatenation in nchw",
     _converts_concatenation,
-    _to_channels_last,
+    passes_input("to_nhwc", KernelClass.TRANSPOSE, in_loop=True),
     why="a concatenation takes the layout of operands in memory; where loops compute them all there is none yet",
     source="torch/_inductor/ir.py: ConcatKernel.create",
 )
@@ -231,15 +226,10 @@ def _convolves_slice(op: Op, context: OpContext) -> bool:
     return tensors[name].numel < tensors[context.root(name)].numel
 
 
-def _copy_of_slice(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
-    x = context.graph.tensors[op.inputs[0]]
-    yield passing_kernel(kernel, "contiguous", KernelClass.COPY, x.size_bytes, elements=x.numel)
-
-
 COPIED_SLICES: Final = Expansion(
     "convolution of a slice",
     _convolves_slice,
-    _copy_of_slice,
+    passes_input("contiguous", KernelClass.COPY, in_loop=True),
     why="oneDNN takes dense tensors: a part of a tensor's channels is copied first",
     source="aten/src/ATen/native/Convolution.cpp, _convolution: input.contiguous(backend_memory_format)",
 )
@@ -277,7 +267,7 @@ def _statistics(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
         kernel, "statistics", KernelClass.NORM_REDUCE, bytes_read=kernel.bytes_read, bytes_written=0,
         other_flops=2 * x.numel, elements=x.numel,
     )  # fmt: skip
-    yield replace(loop, special_flops=0, outer_extent=kernel.outer_extent)
+    yield replace(loop, outer_extent=kernel.outer_extent)
 
 
 GROUP_STATISTICS: Final = Expansion(

@@ -13,7 +13,7 @@ from estimator.lowering.aten_products import as_aten_multiplies
 from estimator.lowering.cudnn_layouts import COPIED_SLICES, both_ways, is_nhwc, runs_on_tensor_cores
 from estimator.lowering.kernel import Kernel, KernelClass, passing_kernel
 from estimator.lowering.patterns import is_depthwise, is_norm_reduction
-from estimator.lowering.rule import Expansion, OpContext, RuntimeRules
+from estimator.lowering.rule import Expansion, OpContext, RuntimeRules, passes_input
 
 
 def _has_bias(op: Op, context: OpContext) -> bool:
@@ -45,20 +45,10 @@ def _converts_input(op: Op, context: OpContext) -> bool:
     return math.prod(x.shape[2:]) > 1 and x.shape[1] > 1 and not is_nhwc(op, context)
 
 
-def _to_nhwc(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
-    x = context.graph.tensors[op.inputs[0]]
-    yield passing_kernel(kernel, "to_nhwc", KernelClass.LAYOUT, x.size_bytes)
-
-
 def _reduces_strided(op: Op, context: OpContext) -> bool:
     if not (is_norm_reduction(op) or op.kind is OpKind.SOFTMAX):
         return False
     return not is_contiguous(context.graph.tensors[op.inputs[0]])
-
-
-def _contiguous_copy(op: Op, context: OpContext, kernel: Kernel) -> Iterable[Kernel]:
-    x = context.graph.tensors[op.inputs[0]]
-    yield passing_kernel(kernel, "contiguous", KernelClass.TRANSPOSE, x.size_bytes)
 
 
 def _interpolates_planes(op: Op, context: OpContext) -> bool:
@@ -96,14 +86,14 @@ RULES = RuntimeRules(
         Expansion(
             "nchw input of an nhwc convolution",
             _converts_input,
-            _to_nhwc,
+            passes_input("to_nhwc", KernelClass.LAYOUT),
             why="a channels-last weight makes the convolution channels-last; a contiguous input is copied first",
             source="aten/src/ATen/native/cudnn/ConvShared.cpp: input.contiguous(backend_memory_format)",
         ),
         Expansion(
             "norm or softmax of a view",
             _reduces_strided,
-            _contiguous_copy,
+            passes_input("contiguous", KernelClass.TRANSPOSE),
             why="layer_norm, group_norm and softmax call contiguous() on their input",
             source="aten/src/ATen/native/layer_norm.cpp: X = input.expect_contiguous(); cuda/SoftMax.cu: host_softmax",
         ),
